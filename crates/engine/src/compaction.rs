@@ -1,0 +1,483 @@
+//! Compaction: giving back the space of values that are no longer current.
+//!
+//! ```text
+//!  victim (sealed)                  survivors (open)             index
+//!  ┌──┬──┬──┬──┬──┐   copy live     ┌──┬──┬──┐   swap, if it     K ─▶ victim    becomes
+//!  │A │x │K │x │x │ ─────────────▶  │… │A │K │   still points    K ─▶ survivors
+//!  └──┴──┴──┴──┴──┘                 └──┴──┴──┘   at the victim
+//!        then: sync survivors ─▶ manifest without victim ─▶ remove its file
+//! ```
+//!
+//! A step of many records is copied, written, and its pointers swapped at once; writers wait for no
+//! more than the swap. A crash before the manifest is replaced leaves both copies, equal and of
+//! equal sequence; after it, only the new one, which is synced.
+//!
+//! # Invariants
+//! - Only sealed segments are victims, so what is copied is synced and whole.
+//! - A tombstone is dropped only when every other segment was born after it: then no older record
+//!   of its key is left that it would have to hide (see [`Segment::born`]). A set that has expired
+//!   and is not in the index counts as a tombstone, for it may hide an older set too.
+//! - Damage is never copied and never dropped: the victim stays as it is, for good.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::ids::{Location, Sequence};
+use crate::index::KeyHash;
+use crate::log::Segment;
+use crate::log::append::{Active, Reserve};
+use crate::log::scan::{Scanner, Step};
+use crate::log::segment::HEADER_LENGTH;
+use crate::manifest::Role;
+use crate::reclaim::pin;
+use crate::record::{Batch, Kind, Record, encode, encoded_length};
+use crate::store::core::Core;
+
+/// Bytes of survivors after which a step ends.
+const STEP_BYTES: usize = 256 << 10;
+/// Percentage of the log that may be stale in a store that is idle.
+const IDLE_TRIGGER: u64 = 8;
+/// Percentage of the log that tombstones may take before old segments are rewritten to be rid of
+/// them.
+const TOMBSTONE_TRIGGER: u64 = 10;
+/// So many segments of less than a quarter of their size are merged.
+const SMALL_SEGMENTS: usize = 8;
+
+/// How hard compaction tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Up to what the options allow to be stale.
+    Busy,
+    /// Further, as there is nothing else to do.
+    Idle,
+    /// All there is.
+    Full,
+}
+
+/// What compaction has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Segments rewritten.
+    pub segments: u64,
+    /// Bytes of records that are gone.
+    pub bytes_freed: u64,
+}
+
+/// Work done, of work there is, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Done.
+    pub done: u64,
+    /// In all.
+    pub total: u64,
+}
+
+/// The segment that survivors are written to. Kept between runs, so that many small runs do not
+/// leave many small segments.
+#[derive(Debug, Default)]
+pub struct Survivors {
+    output: Option<Active>,
+    /// Filled, to be sealed when synced.
+    filled: Vec<Arc<Segment>>,
+    scratch: Vec<u8>,
+    moves: Vec<Move>,
+}
+
+/// A record copied but not yet pointed at.
+#[derive(Debug)]
+struct Move {
+    hash: KeyHash,
+    old: Location,
+    offset: u64,
+    length: u64,
+    kind: Kind,
+    expires: bool,
+}
+
+/// What is done with a record of a victim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It is copied.
+    Keep,
+    /// A tombstone without the value takes its place.
+    KeepAsTombstone,
+    /// Nothing needs it.
+    Drop,
+}
+
+/// Compacts what `effort` asks for, within the budget of the options.
+///
+/// # Errors
+/// [`Error::DiskFull`], after which nothing is lost; damage is not an error here but leaves its
+/// segment alone; all else raises the fence.
+pub fn run_background(core: &Core, effort: Effort) -> Result<Compacted> {
+    let stop = || core.signals.is_stopping();
+    run(core, effort, &stop, &mut |_| {})
+}
+
+/// Compacts all there is, within the budget of the options, and says how far it is.
+///
+/// # Errors
+/// As [`run_background`].
+pub fn run_full(core: &Core, progress: &mut dyn FnMut(Progress)) -> Result<Compacted> {
+    core.appender().retire_active_if_used();
+    core.seal_filled()?;
+    let stop = || core.signals.is_stopping();
+    let first = run(core, Effort::Full, &stop, progress)?;
+    // Tombstones that had to stay while older segments were there can go now.
+    core.maintenance.lock().expect("no panic during maintenance").seal(core)?;
+    let second = run(core, Effort::Full, &stop, progress)?;
+    Ok(Compacted {
+        segments: first.segments + second.segments,
+        bytes_freed: first.bytes_freed + second.bytes_freed,
+    })
+}
+
+fn run(
+    core: &Core,
+    effort: Effort,
+    stop: &dyn Fn() -> bool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Compacted> {
+    let mut survivors = core.maintenance.lock().expect("no panic during maintenance");
+    let mut done = Compacted::default();
+    let mut state = Progress::default();
+    let mut seen = core.segments.all().last().map(|segment| segment.id);
+    if effort != Effort::Full {
+        seen = None;
+    }
+    while !stop() {
+        let Some(victim) = choose(core, &survivors, effort, seen) else { break };
+        state.total = state.done + victim.records_length();
+        progress(state);
+        let before = victim.records_length();
+        let copied = survivors.rewrite(core, &victim, stop)?;
+        let Some(copied) = copied else { continue };
+        survivors.finish(core, &victim)?;
+        state.done += before;
+        done.segments += 1;
+        done.bytes_freed += before.saturating_sub(copied);
+    }
+    Ok(done)
+}
+
+/// The sequence below which a tombstone in `victim` hides nothing any more.
+fn tombstone_floor(all: &[Arc<Segment>], victim: &Segment) -> Sequence {
+    let others = all.iter().filter(|segment| segment.id != victim.id);
+    others.map(|segment| segment.born).min().unwrap_or(Sequence(u64::MAX))
+}
+
+/// Bytes of `segment` that a rewrite would free.
+fn garbage(all: &[Arc<Segment>], segment: &Segment) -> u64 {
+    let oldest_other = tombstone_floor(all, segment);
+    // Its newest record is older than the next segment's birth; a rough but safe test.
+    let after = all.iter().find(|s| s.id > segment.id && s.role == Role::Log);
+    let free = after.is_some_and(|next| next.born <= oldest_other) || all.len() == 1;
+    let tombstones = if free { segment.tombstones() } else { 0 };
+    (segment.stale() + tombstones).min(segment.records_length())
+}
+
+/// The next segment to rewrite, if any is worth it.
+fn choose(
+    core: &Core,
+    survivors: &Survivors,
+    effort: Effort,
+    up_to: Option<crate::ids::SegmentId>,
+) -> Option<Arc<Segment>> {
+    let all = core.segments.all();
+    let eligible = |segment: &&Arc<Segment>| {
+        segment.is_sealed() && !segment.is_quarantined() && up_to.is_none_or(|id| segment.id <= id)
+    };
+    let total: u64 = all.iter().map(|segment| segment.records_length()).sum();
+    let stale: u64 = all.iter().map(|segment| garbage(&all, segment)).sum();
+    let trigger = match effort {
+        Effort::Busy => u64::from(core.options.compaction_trigger),
+        Effort::Idle => IDLE_TRIGGER.min(u64::from(core.options.compaction_trigger)),
+        Effort::Full => 0,
+    };
+    let share = |segment: &Arc<Segment>| {
+        garbage(&all, segment) * 1000 / segment.records_length().max(1)
+    };
+    let most = all.iter().filter(eligible).max_by_key(|segment| share(segment));
+    if let Some(most) = most
+        && stale * 100 > total * trigger
+        && share(most) >= if effort == Effort::Full { 1 } else { 50 }
+    {
+        return Some(Arc::clone(most));
+    }
+    oldest_for_tombstones(core, &all, total, effort).or_else(|| {
+        let small = core.options.segment_size / 4;
+        let output = survivors.output.as_ref().map(|output| output.segment.id);
+        let mut small = all.iter().filter(eligible).filter(|s| s.records_length() < small);
+        let first = small.next()?;
+        let others = small.filter(|s| Some(s.id) != output).count();
+        (others >= SMALL_SEGMENTS).then(|| Arc::clone(first))
+    })
+}
+
+/// Where tombstones pile up that an old segment keeps alive: that segment. Rewritten, it is young.
+fn oldest_for_tombstones(
+    core: &Core,
+    all: &[Arc<Segment>],
+    total: u64,
+    effort: Effort,
+) -> Option<Arc<Segment>> {
+    let tombstones: u64 = all.iter().map(|segment| segment.tombstones()).sum();
+    let enough = total * TOMBSTONE_TRIGGER / 100 + core.options.segment_size / 4;
+    if tombstones <= enough || effort == Effort::Full {
+        return None;
+    }
+    let oldest = all.iter().filter(|s| s.is_sealed() && !s.is_quarantined());
+    let oldest = oldest.min_by_key(|segment| segment.born)?;
+    let younger = all.iter().any(|s| s.tombstones() > 0 && s.id != oldest.id);
+    younger.then(|| Arc::clone(oldest))
+}
+
+impl Survivors {
+    /// Copies what must stay of `victim` and swaps its pointers. Returns the bytes copied; none
+    /// if it was stopped, or the victim is damaged and was left alone.
+    fn rewrite(
+        &mut self,
+        core: &Core,
+        victim: &Arc<Segment>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<u64>> {
+        let floor = tombstone_floor(&core.segments.all(), victim);
+        if self.output.as_ref().is_some_and(|output| output.segment.born <= floor.min(victim.born))
+            && victim.stale() == 0
+        {
+            // A rewrite for the sake of tombstones elsewhere must make the segment younger.
+            self.end_output();
+        }
+        let file = victim.file();
+        let mut scanner = Scanner::new(victim, &*file, HEADER_LENGTH, victim.end());
+        let (mut copied, mut pace) = (0, Pace::new(core));
+        loop {
+            let at = scanner.offset();
+            match scanner.step()? {
+                Step::Record { offset, length, record } => {
+                    let location = victim.location(offset);
+                    let fate = fate(core, &record, location, floor);
+                    pace.spend(length);
+                    if fate != Fate::Drop {
+                        copied += self.keep(core, &record, fate, location)?;
+                        pace.spend(length);
+                    }
+                }
+                Step::End => break,
+                Step::Bad(why) => {
+                    self.discard();
+                    victim.quarantine();
+                    let _ = (why, at);
+                    return Ok(None);
+                }
+            }
+            if self.scratch.len() >= STEP_BYTES || pace.is_due() {
+                self.flush(core)?;
+                pace.rest();
+                if stop() {
+                    return Ok(None);
+                }
+            }
+        }
+        self.flush(core)?;
+        core.counters.compacted.fetch_add(copied, Ordering::Relaxed);
+        Ok(Some(copied))
+    }
+
+    /// Adds a record to the step; returns the bytes it will take.
+    fn keep(
+        &mut self,
+        core: &Core,
+        record: &Record<'_>,
+        fate: Fate,
+        old: Location,
+    ) -> Result<u64> {
+        let record = match fate {
+            Fate::KeepAsTombstone => Record {
+                kind: Kind::Remove,
+                batch: Batch::Ends,
+                expires_at: None,
+                value: &[],
+                ..*record
+            },
+            _ => Record { batch: Batch::Ends, ..*record },
+        };
+        let length = encoded_length(record.key.len(), record.value.len(), record.expires_at);
+        self.make_room(core, length)?;
+        let output = self.output.as_ref().expect("room was made");
+        let offset = output.offset + self.scratch.len() as u64;
+        let (salt, synced) = (output.segment.salt, output.segment.synced());
+        encode(&mut self.scratch, &record, salt, offset, synced.min(offset));
+        let (hash, kind) = (core.hash(record.key), record.kind);
+        let expires = record.expires_at.is_some();
+        self.moves.push(Move { hash, old, offset, length, kind, expires });
+        Ok(length)
+    }
+
+    fn make_room(&mut self, core: &Core, length: u64) -> Result<()> {
+        if let Some(output) = &self.output
+            && output.offset + self.scratch.len() as u64 + length > output.segment.capacity
+        {
+            self.flush(core)?;
+            self.end_output();
+        }
+        if self.output.is_none() {
+            let capacity = core.options.segment_size.max(HEADER_LENGTH + length);
+            let segment = core.segments.create(Role::Survivors, capacity)?;
+            segment.set_applied(HEADER_LENGTH);
+            self.output = Some(Active::new(segment));
+        }
+        Ok(())
+    }
+
+    fn end_output(&mut self) {
+        if let Some(output) = self.output.take() {
+            self.filled.push(output.segment);
+        }
+    }
+
+    fn discard(&mut self) {
+        self.scratch.clear();
+        self.moves.clear();
+    }
+
+    /// Writes the step's records and points the index at those that are still current.
+    fn flush(&mut self, core: &Core) -> Result<()> {
+        if self.moves.is_empty() {
+            return Ok(());
+        }
+        let written = self.write(core);
+        if written.is_err() {
+            self.discard();
+            return written;
+        }
+        let output = self.output.as_ref().expect("there is something to flush");
+        let mut index = core.index.writer();
+        for entry in self.moves.drain(..) {
+            let new = output.segment.location(entry.offset);
+            match entry.kind {
+                Kind::Set if index.replace(entry.hash, entry.old, new) => {
+                    output.segment.add_expiring(u64::from(entry.expires));
+                }
+                // Overwritten or removed since it was looked up: the copy is stale already.
+                Kind::Set => output.segment.add_stale(entry.length),
+                Kind::Remove => output.segment.add_tombstones(entry.length),
+            }
+        }
+        drop(index);
+        output.segment.set_applied(output.offset);
+        self.scratch.clear();
+        Ok(())
+    }
+
+    fn write(&mut self, core: &Core) -> Result<()> {
+        let output = self.output.as_mut().expect("there is something to write");
+        output.extend(output.offset + self.scratch.len() as u64, 0, Reserve::Keep)?;
+        output.write(&self.scratch, &core.segments.fence)
+    }
+
+    /// Makes the survivors durable, then lets go of the victim.
+    fn finish(&mut self, core: &Core, victim: &Arc<Segment>) -> Result<()> {
+        self.sync(core)?;
+        let filled = std::mem::take(&mut self.filled);
+        core.segments.seal(&filled)?;
+        core.segments.retire(std::slice::from_ref(victim))
+    }
+
+    /// Syncs what was written to the survivors.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and the fence is up.
+    pub fn sync(&mut self, core: &Core) -> Result<()> {
+        core.segments.fence.check()?;
+        let open = self.output.as_ref().map(|output| &output.segment);
+        for segment in self.filled.iter().chain(open) {
+            let end = segment.end();
+            if segment.synced() >= end {
+                continue;
+            }
+            segment.file().sync().map_err(|error| {
+                let error = Error::io("sync", &segment.path, error);
+                core.segments.fence.raise(&error);
+                error
+            })?;
+            segment.set_synced(end);
+        }
+        Ok(())
+    }
+
+    /// Ends, syncs and seals the output, as before a backup or on closing.
+    ///
+    /// # Errors
+    /// As [`sync`](Survivors::sync), and of the manifest.
+    pub fn seal(&mut self, core: &Core) -> Result<()> {
+        self.end_output();
+        self.sync(core)?;
+        let filled = std::mem::take(&mut self.filled);
+        core.segments.seal(&filled)
+    }
+}
+
+fn fate(core: &Core, record: &Record<'_>, location: Location, floor: Sequence) -> Fate {
+    let hides_nothing = record.sequence < floor;
+    if record.kind == Kind::Remove {
+        return if hides_nothing { Fate::Drop } else { Fate::Keep };
+    }
+    let hash = core.hash(record.key);
+    let expired = core.is_expired(record.expires_at);
+    let live = core.index.contains(&pin(), hash, location);
+    match (live, expired) {
+        (true, true) if hides_nothing => {
+            core.index.writer().remove(hash, location);
+            Fate::Drop
+        }
+        (true, _) => Fate::Keep,
+        (false, true) if !hides_nothing => Fate::KeepAsTombstone,
+        (false, _) => Fate::Drop,
+    }
+}
+
+/// Keeps compaction to its budget.
+struct Pace<'a> {
+    core: &'a Core,
+    budget: u64,
+    started: Duration,
+    spent: u64,
+    unchecked: u64,
+}
+
+impl<'a> Pace<'a> {
+    fn new(core: &'a Core) -> Pace<'a> {
+        let all = core.segments.all();
+        let total: u64 = all.iter().map(|segment| segment.records_length()).sum();
+        let stale: u64 = all.iter().map(|segment| segment.stale()).sum();
+        let urgent = stale * 2 > total && total > 4 * core.options.segment_size;
+        let budget = if urgent { u64::MAX } else { core.options.compaction_budget };
+        Pace { core, budget, started: core.options.disk.monotonic(), spent: 0, unchecked: 0 }
+    }
+
+    fn spend(&mut self, bytes: u64) {
+        self.spent += bytes;
+        self.unchecked += bytes;
+    }
+
+    fn is_due(&self) -> bool {
+        self.unchecked >= STEP_BYTES as u64
+    }
+
+    /// Sleeps until the budget allows what was spent.
+    fn rest(&mut self) {
+        self.unchecked = 0;
+        if self.budget == u64::MAX {
+            return;
+        }
+        let allowed = Duration::from_secs_f64(self.spent as f64 / self.budget as f64);
+        let passed = self.core.options.disk.monotonic().saturating_sub(self.started);
+        if let Some(early) = allowed.checked_sub(passed) {
+            std::thread::sleep(early.min(Duration::from_millis(200)));
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The sweep: keys whose time has passed leave the index, so that they no longer count.
+//!
+//! Nothing is written: the expired record is its own tombstone until compaction drops it. A read
+//! does not wait for the sweep, it looks at the record's expiry itself. A pass over all tables is
+//! spread over many rounds, and skipped while no segment holds a record with an expiry.
+
+use crate::index::TableNumber;
+use crate::reclaim::pin;
+use crate::store::core::Core;
+
+/// Tables looked through in a round; a pass takes `TableNumber::COUNT / TABLES_A_ROUND` rounds.
+const TABLES_A_ROUND: usize = 64;
+
+/// Where the sweep is.
+#[derive(Debug, Default)]
+pub struct Sweep {
+    next: usize,
+}
+
+impl Sweep {
+    /// Does one round.
+    pub fn step(&mut self, core: &Core) {
+        if core.segments.all().iter().all(|segment| segment.expiring() == 0) {
+            return;
+        }
+        for _ in 0..TABLES_A_ROUND {
+            let table = TableNumber::new(self.next).expect("the number wraps before it is past");
+            self.next = (self.next + 1) % TableNumber::COUNT;
+            sweep_table(core, table);
+        }
+    }
+}
+
+/// Takes the expired keys of every table out of the index.
+pub fn sweep_all(core: &Core) {
+    TableNumber::all().for_each(|table| sweep_table(core, table));
+}
+
+fn sweep_table(core: &Core, table: TableNumber) {
+    let guard = pin();
+    for entry in core.index.entries(table) {
+        let location = entry.location();
+        let Some(segment) = core.segments.get(location, &guard) else { continue };
+        if segment.expiring() == 0 {
+            continue;
+        }
+        // Damage shows to whoever asks for the key.
+        let read = segment.record(&guard, location.offset(), |header, record| {
+            (header.record_length(), record.expires_at)
+        });
+        let Ok((length, expires_at)) = read else { continue };
+        if core.is_expired(expires_at) && core.index.writer().remove_entry(table, entry) {
+            segment.add_stale(length);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Group commit: the words that writers, the one who syncs, and the index exchange.
+//!
+//! ```text
+//!  writer ─ append ─▶ pending ─┐                 leader (the first writer to find none)
+//!  writer ─ append ─▶ pending ─┼─ take all ─▶ sync ─▶ apply ─▶ hand over ─▶ tell each writer
+//!  writer ─ append ─▶ pending ─┘
+//! ```
+//!
+//! There is at most one leader. Whoever appends while there is one waits; the leader's sync covers
+//! all that was appended before it began. When done it hands over to a writer of the next group,
+//! before it wakes its own, so that the disk is never idle while somebody waits for it.
+
+use std::sync::{Arc, Condvar, Mutex};
+
+use crate::error::Result;
+use crate::ids::{Location, Sequence};
+use crate::index::KeyHash;
+use crate::record::Kind;
+
+/// What one appended record means to the index.
+#[derive(Clone, Copy, Debug)]
+pub struct Change {
+    /// The key's hash.
+    pub hash: KeyHash,
+    /// Where the record is.
+    pub location: Location,
+    /// Bytes of the record.
+    pub length: u64,
+    /// Its place in the order of all writes.
+    pub sequence: Sequence,
+    /// What it does.
+    pub kind: Kind,
+}
+
+/// The newest effect on a key that is appended but not applied.
+#[derive(Clone, Copy, Debug)]
+pub struct InFlight {
+    /// Its place in the order of all writes.
+    pub sequence: Sequence,
+    /// The record; none if it removes the key.
+    pub location: Option<Location>,
+}
+
+/// A batch that waits for a sync.
+#[derive(Debug)]
+pub struct Pending {
+    /// What to apply then, each with its key.
+    pub changes: Vec<(Box<[u8]>, Change)>,
+    /// The sequence of its last record.
+    pub last: Sequence,
+    /// Whom to tell.
+    pub completion: Completion,
+}
+
+/// Whom to tell when a batch is durable and applied, or is not.
+pub enum Completion {
+    /// A thread that waits.
+    Thread(Arc<Waiter>),
+    /// A function, on a thread of the store.
+    Call(Box<dyn FnOnce(Result<Sequence>) + Send>),
+}
+
+impl std::fmt::Debug for Completion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Completion::Thread(_) => "Thread",
+            Completion::Call(_) => "Call",
+        })
+    }
+}
+
+impl Completion {
+    /// Tells.
+    pub fn complete(self, outcome: Result<Sequence>) {
+        match self {
+            Completion::Thread(waiter) => waiter.signal(Signal::Done(outcome)),
+            Completion::Call(function) => function(outcome),
+        }
+    }
+}
+
+/// What a waiting thread is told.
+#[derive(Debug)]
+pub enum Signal {
+    /// Its batch is durable and applied, or failed.
+    Done(Result<Sequence>),
+    /// It is the leader now.
+    Lead,
+}
+
+/// A thread that waits for its batch.
+#[derive(Debug, Default)]
+pub struct Waiter {
+    signal: Mutex<Option<Signal>>,
+    signalled: Condvar,
+}
+
+impl Waiter {
+    /// Tells the thread.
+    pub fn signal(&self, signal: Signal) {
+        *self.signal.lock().expect("no panic while held") = Some(signal);
+        self.signalled.notify_one();
+    }
+
+    /// Waits until told.
+    pub fn wait(&self) -> Signal {
+        let mut signal = self.signal.lock().expect("no panic while held");
+        loop {
+            match signal.take() {
+                Some(signal) => return signal,
+                None => signal = self.signalled.wait(signal).expect("no panic while held"),
+            }
+        }
+    }
+
+    /// What was told by now, if anything.
+    pub fn poll(&self) -> Option<Signal> {
+        self.signal.lock().expect("no panic while held").take()
+    }
+}

@@ -1,0 +1,394 @@
+//! One segment: a file of records, read by many and appended to by one.
+//!
+//! ```text
+//!  0       8         12     16         24           32     40          60    64
+//!  +-------+---------+------+----------+------------+------+-----------+-----+---------+----
+//!  | magic | version | role | store id | segment id | born | zeros     | crc | record  | …
+//!  |       |   u32   | u32  |   u64    |    u64     | u64  | 20 bytes  | u32 |         |
+//!  +-------+---------+------+----------+------------+------+-----------+-----+---------+----
+//! ```
+//!
+//! # Invariants
+//! - `synced ≤ end` and `applied ≤ end`; all three only grow while the segment is open.
+//! - `stale + tombstones ≤ end - HEADER_LENGTH`, up to what an unclean stop left uncounted.
+
+use std::borrow::Cow;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::disk::DiskFile;
+use crate::error::{Error, Result};
+use crate::ids::{Location, SegmentId, SegmentSlot, Sequence, UnixMillis};
+use crate::manifest::{Role, SegmentEntry, State};
+use crate::names::{FORMAT_VERSION, SEGMENT_MAGIC};
+use crate::reclaim::{Guard, Published, pin};
+use crate::record::{self, Header, Malformed, Record, Salt};
+
+/// Bytes before the first record.
+pub const HEADER_LENGTH: u64 = 64;
+
+/// The first bytes of a segment's file.
+pub fn encode_header(store: u64, id: SegmentId, born: Sequence, role: Role) -> [u8; 64] {
+    let mut out = [0; HEADER_LENGTH as usize];
+    out[..8].copy_from_slice(&SEGMENT_MAGIC);
+    out[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+    out[12..16].copy_from_slice(&(role as u32).to_le_bytes());
+    out[16..24].copy_from_slice(&store.to_le_bytes());
+    out[24..32].copy_from_slice(&id.0.to_le_bytes());
+    out[32..40].copy_from_slice(&born.0.to_le_bytes());
+    let checksum = crc32c::crc32c(&out[..60]);
+    out[60..].copy_from_slice(&checksum.to_le_bytes());
+    out
+}
+
+/// Whether `bytes`, the start of the file at `path`, head the segment that `entry` names.
+///
+/// # Errors
+/// [`Error::Damaged`] or [`Error::NewerFormat`].
+pub fn check_header(bytes: &[u8], path: &Path, store: u64, entry: &SegmentEntry) -> Result<()> {
+    if bytes.get(..8) == Some(&SEGMENT_MAGIC) && bytes.len() >= 12 {
+        let version = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
+        if version > FORMAT_VERSION && bytes.len() == 64 {
+            let checksum = crc32c::crc32c(&bytes[..60]).to_le_bytes();
+            if checksum == bytes[60..] {
+                return Err(Error::NewerFormat { path: path.to_owned(), version });
+            }
+        }
+    }
+    if bytes != encode_header(store, entry.id, entry.born, entry.role) {
+        let detail = "the header is not that of this segment of this store";
+        return Err(Error::damaged(path, 0, detail));
+    }
+    Ok(())
+}
+
+/// What is known of a record once its key was found to match.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    /// Bytes of the record.
+    pub length: u64,
+    /// Its sequence.
+    pub sequence: Sequence,
+    /// When it expires.
+    pub expires_at: Option<UnixMillis>,
+}
+
+/// How bytes are fetched.
+#[derive(Clone, Copy)]
+enum Source {
+    /// Through the mapping, where there is one.
+    Mapped,
+    /// By the machine, into a buffer of ours.
+    Copied,
+}
+
+/// One file of the log.
+#[derive(Debug)]
+pub struct Segment {
+    /// Its number.
+    pub id: SegmentId,
+    /// How the index knows it.
+    pub slot: SegmentSlot,
+    /// Who writes it.
+    pub role: Role,
+    /// See [`SegmentEntry::born`].
+    pub born: Sequence,
+    /// What its records' checksums start from.
+    pub salt: Salt,
+    /// Its file.
+    pub path: PathBuf,
+    /// The most bytes it may have.
+    pub capacity: u64,
+    file: Published<Arc<dyn DiskFile>>,
+    end: AtomicU64,
+    synced: AtomicU64,
+    applied: AtomicU64,
+    sealed: AtomicBool,
+    quarantined: AtomicBool,
+    stale: AtomicU64,
+    tombstones: AtomicU64,
+    expiring: AtomicU64,
+}
+
+impl Segment {
+    /// A segment over `file`, whose records so far end at `end`.
+    pub fn new(
+        entry: &SegmentEntry,
+        slot: SegmentSlot,
+        salt: Salt,
+        path: PathBuf,
+        file: Arc<dyn DiskFile>,
+        capacity: u64,
+    ) -> Segment {
+        Segment {
+            id: entry.id,
+            slot,
+            role: entry.role,
+            born: entry.born,
+            salt,
+            path,
+            capacity,
+            file: Published::new(file),
+            end: AtomicU64::new(entry.synced),
+            synced: AtomicU64::new(entry.synced),
+            applied: AtomicU64::new(HEADER_LENGTH),
+            sealed: AtomicBool::new(entry.state == State::Sealed),
+            quarantined: AtomicBool::new(false),
+            stale: AtomicU64::new(0),
+            tombstones: AtomicU64::new(0),
+            expiring: AtomicU64::new(0),
+        }
+    }
+
+    /// The file, for as long as it is needed.
+    pub fn file(&self) -> Arc<dyn DiskFile> {
+        Arc::clone(self.file.load(&pin()).expect("a segment always has a file"))
+    }
+
+    /// Replaces the way to the file's bytes, as when it is sealed. The bytes are the same.
+    pub fn set_file(&self, file: Arc<dyn DiskFile>) {
+        self.file.replace(Some(file), &pin());
+    }
+
+    /// Where the records end.
+    pub fn end(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// Moves the end of the records.
+    pub fn set_end(&self, end: u64) {
+        self.end.store(end, Ordering::Release);
+    }
+
+    /// Below where all is known to be synced.
+    pub fn synced(&self) -> u64 {
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// Notes that all below `offset` was synced.
+    pub fn set_synced(&self, offset: u64) {
+        self.synced.fetch_max(offset, Ordering::AcqRel);
+    }
+
+    /// Below where the index reflects the records.
+    pub fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
+    /// Notes that the index reflects all records below `offset`.
+    pub fn set_applied(&self, offset: u64) {
+        self.applied.fetch_max(offset, Ordering::AcqRel);
+    }
+
+    /// Whether it will never change again.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::Acquire)
+    }
+
+    /// Notes that it will never change again.
+    pub fn set_sealed(&self) {
+        assert_eq!(self.synced(), self.end(), "only what is synced may be sealed");
+        self.sealed.store(true, Ordering::Release);
+    }
+
+    /// Whether compaction found damage in it and leaves it alone.
+    pub fn is_quarantined(&self) -> bool {
+        self.quarantined.load(Ordering::Relaxed)
+    }
+
+    /// Keeps compaction from it.
+    pub fn quarantine(&self) {
+        self.quarantined.store(true, Ordering::Relaxed);
+    }
+
+    /// Bytes of values no longer current.
+    pub fn stale(&self) -> u64 {
+        self.stale.load(Ordering::Relaxed)
+    }
+
+    /// Counts `bytes` more as no longer current.
+    pub fn add_stale(&self, bytes: u64) {
+        self.stale.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of tombstones.
+    pub fn tombstones(&self) -> u64 {
+        self.tombstones.load(Ordering::Relaxed)
+    }
+
+    /// Counts `bytes` more as tombstones.
+    pub fn add_tombstones(&self, bytes: u64) {
+        self.tombstones.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Records with an expiry written to it.
+    pub fn expiring(&self) -> u64 {
+        self.expiring.load(Ordering::Relaxed)
+    }
+
+    /// Counts `records` more with an expiry.
+    pub fn add_expiring(&self, records: u64) {
+        self.expiring.fetch_add(records, Ordering::Relaxed);
+    }
+
+    /// Bytes of records in it.
+    pub fn records_length(&self) -> u64 {
+        self.end() - HEADER_LENGTH
+    }
+
+    /// Bytes of current values in it.
+    pub fn live(&self) -> u64 {
+        self.records_length().saturating_sub(self.stale() + self.tombstones())
+    }
+
+    /// How the index names the record at `offset`.
+    pub fn location(&self, offset: u64) -> Location {
+        Location::new(self.slot, offset)
+    }
+
+    /// How the manifest names it.
+    pub fn entry(&self) -> SegmentEntry {
+        SegmentEntry {
+            id: self.id,
+            synced: self.synced(),
+            born: self.born,
+            role: self.role,
+            state: if self.is_sealed() { State::Sealed } else { State::Open },
+        }
+    }
+
+    /// Reads the record at `offset`, proves it by its checksum and hands it to `take`. (`take` may
+    /// be called twice; the last answer counts.)
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if it is not what was written, [`Error::Io`] if it cannot be read.
+    pub fn record<R>(
+        &self,
+        guard: &Guard,
+        offset: u64,
+        mut take: impl FnMut(&Header, &Record<'_>) -> R,
+    ) -> Result<R> {
+        let file = &**self.file.load(guard).expect("a segment always has a file");
+        let answer = self.record_from(file, Source::Mapped, offset, &mut take);
+        if !file.has_faulted() {
+            return answer;
+        }
+        self.record_from(file, Source::Copied, offset, &mut take)
+    }
+
+    /// What the record at `offset` is, if `key` is its key; none if it has another key.
+    ///
+    /// A match needs no checksum: the bytes are the key's. A mismatch is believed only of a record
+    /// that is proven, since damage must not make a key seem absent.
+    ///
+    /// # Errors
+    /// As [`record`](Segment::record).
+    pub fn match_key(&self, guard: &Guard, offset: u64, key: &[u8]) -> Result<Option<Found>> {
+        let file = &**self.file.load(guard).expect("a segment always has a file");
+        if !file.has_faulted()
+            && let Some(found) = self.match_key_unproven(file, offset, key)
+            && !file.has_faulted()
+        {
+            return Ok(Some(found));
+        }
+        self.match_key_proven(guard, offset, key)
+    }
+
+    /// As [`match_key`](Segment::match_key), but what is found is proven by its checksum too.
+    ///
+    /// # Errors
+    /// As [`record`](Segment::record).
+    pub fn match_key_proven(&self, guard: &Guard, offset: u64, key: &[u8]) -> Result<Option<Found>> {
+        self.record(guard, offset, |header, record| {
+            (record.key == key).then(|| Found {
+                length: header.record_length(),
+                sequence: record.sequence,
+                expires_at: record.expires_at,
+            })
+        })
+    }
+
+    fn match_key_unproven(&self, file: &dyn DiskFile, offset: u64, key: &[u8]) -> Option<Found> {
+        let readable = usize::try_from(self.end().checked_sub(offset)?).ok()?;
+        let wanted = record::HEADER_LENGTH + 8 + key.len();
+        let bytes = file.read(offset, wanted.min(readable)).ok()?;
+        let header = Header::decode(&bytes).ok()?;
+        if bytes.get(header.key_range())? != key || header.record_length() > readable as u64 {
+            return None;
+        }
+        let (sequence, expires_at) = header.sequence_and_expiry(&bytes);
+        Some(Found { length: header.record_length(), sequence, expires_at })
+    }
+
+    fn record_from<R>(
+        &self,
+        file: &dyn DiskFile,
+        source: Source,
+        offset: u64,
+        take: &mut impl FnMut(&Header, &Record<'_>) -> R,
+    ) -> Result<R> {
+        let malformed = |why: Malformed| Error::damaged(&self.path, offset, why.describe());
+        let readable = self.end().saturating_sub(offset);
+        if readable < record::HEADER_LENGTH as u64 {
+            return Err(malformed(Malformed::Short));
+        }
+        let head = self.fetch(file, source, offset, record::HEADER_LENGTH)?;
+        let header = Header::decode(&head).map_err(malformed)?;
+        if header.record_length() > readable {
+            return Err(malformed(Malformed::Short));
+        }
+        let bytes = self.fetch(file, source, offset, header.record_length() as usize)?;
+        let record = header.check(&bytes, self.salt, offset).map_err(malformed)?;
+        Ok(take(&header, &record))
+    }
+
+    fn fetch<'a>(
+        &self,
+        file: &'a dyn DiskFile,
+        source: Source,
+        offset: u64,
+        length: usize,
+    ) -> Result<Cow<'a, [u8]>> {
+        let bytes = match source {
+            Source::Mapped => file.read(offset, length),
+            Source::Copied => file.read_copy(offset, length).map(Cow::Owned),
+        };
+        bytes.map_err(|error| self.read_error(offset, error))
+    }
+
+    /// The error for a read that failed.
+    pub fn read_error(&self, offset: u64, error: io::Error) -> Error {
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return Error::damaged(&self.path, offset, "the file ends before its data does");
+        }
+        Error::io("read", &self.path, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_names_its_segment_and_every_flip_is_noticed() {
+        let entry = SegmentEntry {
+            id: SegmentId(7),
+            synced: 64,
+            born: Sequence(9),
+            role: Role::Log,
+            state: State::Open,
+        };
+        let path = Path::new("x");
+        let good = encode_header(5, entry.id, entry.born, entry.role);
+        assert!(check_header(&good, path, 5, &entry).is_ok());
+        assert!(check_header(&good, path, 6, &entry).is_err());
+        assert!(check_header(&[], path, 5, &entry).is_err());
+        for bit in 0..good.len() * 8 {
+            let mut bad = good;
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(check_header(&bad, path, 5, &entry).is_err(), "bit {bit}");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Reading the log back into the index.
+
+use std::sync::Arc;
+
+use super::judge::{Before, Side, Verdict, judge};
+use super::{OnDamage, Recovery};
+use crate::error::{Error, Result};
+use crate::ids::Location;
+use crate::index::KeyHash;
+use crate::log::scan::{BatchTracker, Beyond, Scanner, Step};
+use crate::log::segment::{HEADER_LENGTH, Segment};
+use crate::manifest::{Role, State};
+use crate::reclaim::pin;
+use crate::record::{Kind, Malformed, Record};
+
+/// How the scan of one segment ended.
+enum Ending {
+    /// With the last record that was written.
+    Whole,
+    /// In the middle of what was never synced.
+    Torn {
+        /// Where the first bad byte may be.
+        offset: u64,
+    },
+}
+
+impl Recovery<'_> {
+    /// Replays every segment, oldest first.
+    pub(super) fn replay_all(&mut self) -> Result<()> {
+        let mut torn: Option<(Arc<Segment>, u64)> = None;
+        for segment in self.segments.all() {
+            match &torn {
+                Some((first, offset)) if segment.role == Role::Log => {
+                    let (first, offset) = (Arc::clone(first), *offset);
+                    self.empty(&segment, &first, offset)?;
+                }
+                _ => {
+                    let ending = self.replay(&segment)?;
+                    if let (Ending::Torn { offset }, Role::Log) = (ending, segment.role) {
+                        torn = Some((Arc::clone(&segment), offset));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Replays one segment from where the checkpoint ends.
+    fn replay(&mut self, segment: &Arc<Segment>) -> Result<Ending> {
+        let known = self.checkpoint.get(&segment.id);
+        let from = known.map_or(HEADER_LENGTH, |record| record.covered);
+        let floor = segment.synced().max(known.map_or(0, |record| record.synced));
+        let file = segment.file();
+        let state = if segment.is_sealed() && self.on_damage == OnDamage::Refuse {
+            State::Sealed
+        } else {
+            State::Open
+        };
+        let scan_end = if state == State::Sealed { floor } else { file.length() };
+        if file.length() < floor {
+            let detail = format!("the file has {} bytes of {floor} that were synced", file.length());
+            self.damaged(Error::damaged(&segment.path, file.length(), detail))?;
+        }
+        if from >= scan_end {
+            segment.set_end(floor.max(HEADER_LENGTH).min(file.length().max(HEADER_LENGTH)));
+            segment.set_applied(segment.end());
+            return Ok(Ending::Whole);
+        }
+        segment.set_end(file.length());
+        let mut scanner = Scanner::new(segment, &*file, from, scan_end);
+        let mut tracker = BatchTracker::new(from);
+        let mut batch = Vec::new();
+        let mut ending = Ending::Whole;
+        loop {
+            let why = match scanner.step()? {
+                Step::Record { offset, length, record } => {
+                    let whole = tracker.follow(&record, offset + length);
+                    if whole && batch.is_empty() {
+                        self.replay_record(segment, offset, length, &record)?;
+                    } else {
+                        batch.push((offset, length));
+                    }
+                    if whole {
+                        for (offset, length) in batch.drain(..) {
+                            self.replay_again(segment, offset, length)?;
+                        }
+                    }
+                    continue;
+                }
+                Step::End if batch.is_empty() => break,
+                Step::End => Malformed::Short,
+                Step::Bad(why) => why,
+            };
+            let (bad, cut) = (scanner.offset(), tracker.start());
+            let side = if bad < floor { Side::Synced } else { Side::Unknown };
+            let before = if bad == cut { Before::WholeBatch } else { Before::PartOfBatch };
+            let verdict = judge(state, side, before, || {
+                scanner.search_beyond(|_, synced_to| synced_to > cut)
+            })?;
+            if verdict == Verdict::Damage {
+                self.damaged(Error::damaged(&segment.path, bad, why.describe()))?;
+            }
+            match verdict {
+                Verdict::CleanEnd => break,
+                Verdict::Cut => {
+                    self.report.bytes_cut += file.length() - cut;
+                    ending = Ending::Torn { offset: cut };
+                    break;
+                }
+                Verdict::Damage => {
+                    // Only where damage is skipped: on with the next whole record.
+                    batch.clear();
+                    let Beyond::Record { offset, .. } = scanner.search_beyond(|_, _| true)? else {
+                        break;
+                    };
+                    scanner.seek(offset);
+                    tracker = BatchTracker::new(offset);
+                }
+            }
+        }
+        self.settle(segment, tracker.start())?;
+        Ok(ending)
+    }
+
+    /// Fixes where the segment's records end, and makes that durable before anyone relies on it.
+    fn settle(&mut self, segment: &Segment, end: u64) -> Result<()> {
+        segment.set_end(end);
+        segment.set_applied(end);
+        if self.on_damage == OnDamage::Skip || segment.is_sealed() {
+            return Ok(());
+        }
+        let file = segment.file();
+        let mut changed = end > segment.synced();
+        if file.length() > end {
+            file.truncate(end).map_err(|e| Error::io("truncate", &segment.path, e))?;
+            changed = true;
+        }
+        if changed {
+            file.sync().map_err(|e| Error::io("sync", &segment.path, e))?;
+        }
+        segment.set_synced(end);
+        Ok(())
+    }
+
+    /// Empties a segment that follows a torn one: its records were written after what is lost.
+    fn empty(&mut self, segment: &Arc<Segment>, torn: &Segment, offset: u64) -> Result<()> {
+        let file = segment.file();
+        segment.set_end(file.length());
+        let mut scanner = Scanner::new(segment, &*file, HEADER_LENGTH - 8, file.length());
+        // Segments are synced in order: what was synced here proves that the torn one was.
+        let claims = |_, synced_to| synced_to > HEADER_LENGTH;
+        let found = scanner.search_beyond(claims)?;
+        let proven = segment.synced() > HEADER_LENGTH || matches!(found, Beyond::Record { .. });
+        if proven || found == Beyond::Unclear {
+            let detail = "records are missing that were synced, as later ones show";
+            self.damaged(Error::damaged(&torn.path, offset, detail))?;
+            self.replay(segment)?;
+            return Ok(());
+        }
+        self.report.bytes_cut += file.length() - HEADER_LENGTH.min(file.length());
+        self.settle(segment, HEADER_LENGTH)
+    }
+
+    fn replay_again(&mut self, segment: &Arc<Segment>, offset: u64, length: u64) -> Result<()> {
+        let guard = pin();
+        let mut outcome = Ok(());
+        segment.record(&guard, offset, |_, record| {
+            outcome = self.replay_record(segment, offset, length, record);
+        })?;
+        outcome
+    }
+
+    /// Lets the index reflect a record, unless it reflects a newer one of the key already.
+    fn replay_record(
+        &mut self,
+        segment: &Arc<Segment>,
+        offset: u64,
+        length: u64,
+        record: &Record<'_>,
+    ) -> Result<()> {
+        self.report.records_replayed += 1;
+        self.newest = self.newest.max(record.sequence);
+        if record.expires_at.is_some() {
+            segment.add_expiring(1);
+        }
+        if record.kind == Kind::Remove {
+            segment.add_tombstones(length);
+        }
+        let location = segment.location(offset);
+        let hash = KeyHash::of(self.segments.hash_seed, record.key);
+        let old = match self.newest_of(record, hash, location) {
+            Ok(old) => old,
+            Err(error) if error.is_damage() => {
+                self.damaged(error)?;
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let mut writer = self.index.writer();
+        match old {
+            Some(old) if old.location == location => return Ok(()),
+            Some(old) if old.sequence >= record.sequence => {
+                if record.kind == Kind::Set {
+                    segment.add_stale(length);
+                }
+                return Ok(());
+            }
+            Some(old) => {
+                let replaced = writer.replace(hash, old.location, location);
+                assert!(replaced, "nobody else writes the index");
+                if old.kind == Kind::Set {
+                    let guard = pin();
+                    let segment = self.segments.get(old.location, &guard);
+                    segment.expect("it was just read").add_stale(old.length);
+                }
+            }
+            None => writer.insert(hash, location),
+        }
+        if record.kind == Kind::Remove {
+            self.tombstones.push((hash, location));
+        }
+        Ok(())
+    }
+
+    /// The record of the same key that the index points at by now.
+    fn newest_of(
+        &self,
+        record: &Record<'_>,
+        hash: KeyHash,
+        own: Location,
+    ) -> Result<Option<Old>> {
+        let guard = pin();
+        let mut old = None;
+        self.index.find(&guard, hash, |location| {
+            if location == own {
+                let (sequence, kind) = (record.sequence, record.kind);
+                old = Some(Old { location, length: 0, sequence, kind });
+                return Ok::<_, Error>(true);
+            }
+            let segment = self.segments.get(location, &guard).expect("only what is there is indexed");
+            segment.record(&guard, location.offset(), |header, other| {
+                let same = other.key == record.key;
+                if same {
+                    let (sequence, kind) = (other.sequence, other.kind);
+                    old = Some(Old { location, length: header.record_length(), sequence, kind });
+                }
+                same
+            })
+        })?;
+        Ok(old)
+    }
+}
+
+/// A record found through the index.
+struct Old {
+    location: Location,
+    length: u64,
+    sequence: crate::ids::Sequence,
+    kind: Kind,
+}

@@ -1,0 +1,598 @@
+//! What all handles of one open store share, and the steps of a write: append, sync, apply.
+//!
+//! Locks, in the order they may be taken: `maintenance`, `syncing`, `appender`, the index's writer
+//! (and, inside the log, the registry of segments).
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::error::{Error, Result};
+use crate::ids::{Location, Sequence, UnixMillis};
+use crate::index::{Index, KeyHash};
+use crate::limits::MIN_KEY_LENGTH;
+use crate::log::commit::{Change, Completion, InFlight, Pending, Signal, Waiter};
+use crate::log::segment::Found;
+use crate::log::{Appender, Effect, Operation, Segment, Segments};
+use crate::options::{Durability, Maintenance, Options};
+use crate::reclaim::{Guard, pin};
+use crate::record::{Kind, Record};
+use crate::store::background::Signals;
+
+/// Bytes and counts since the store was opened.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Bytes of keys and values that callers wrote.
+    pub user_bytes: AtomicU64,
+    /// Bytes of records that compaction wrote.
+    pub compacted: AtomicU64,
+    /// Bytes of checkpoints.
+    pub checkpointed: AtomicU64,
+    /// Bytes appended and compacted when the last checkpoint was begun.
+    pub checkpointed_at: AtomicU64,
+}
+
+/// One open store.
+#[derive(Debug)]
+pub struct Core {
+    /// How it was opened.
+    pub options: Options,
+    /// Its files.
+    pub segments: Arc<Segments>,
+    /// Where its keys are.
+    pub index: Index,
+    /// The end of its log.
+    appender: Mutex<Appender>,
+    /// Held by whoever syncs the log.
+    syncing: Mutex<()>,
+    /// Held by compaction, checkpoint, backup and export: one of them at a time.
+    pub maintenance: Mutex<crate::compaction::Survivors>,
+    /// Wakes the store's own threads.
+    pub signals: Signals,
+    /// What was done so far.
+    pub counters: Counters,
+    closed: AtomicBool,
+}
+
+/// What a conditional write found.
+#[derive(Clone, Copy, Debug)]
+pub struct Current {
+    /// Where its record is.
+    pub location: Location,
+    /// Its version.
+    pub sequence: Sequence,
+    /// When it expires.
+    pub expires_at: Option<UnixMillis>,
+}
+
+/// What a conditional write decided.
+pub enum Decision<'a> {
+    /// To write this.
+    Write(Effect<'a>),
+    /// To leave things as they are.
+    Decline,
+}
+
+impl Core {
+    /// A store over what recovery found.
+    pub fn new(
+        options: Options,
+        segments: Arc<Segments>,
+        index: Index,
+        active: Option<Arc<Segment>>,
+    ) -> Core {
+        let appender = Appender::new(Arc::clone(&segments), active, options.segment_size);
+        Core {
+            options,
+            segments,
+            index,
+            appender: Mutex::new(appender),
+            syncing: Mutex::new(()),
+            maintenance: Mutex::default(),
+            signals: Signals::default(),
+            counters: Counters::default(),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// The end of the log.
+    pub fn appender(&self) -> MutexGuard<'_, Appender> {
+        self.appender.lock().expect("no panic while the appender is held")
+    }
+
+    /// Refuses everything once the store was closed.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    /// Marks the store as closed; says whether it was open.
+    pub fn mark_closed(&self) -> bool {
+        !self.closed.swap(true, Ordering::AcqRel)
+    }
+
+    /// The hash of a key.
+    pub fn hash(&self, key: &[u8]) -> KeyHash {
+        KeyHash::of(self.segments.hash_seed, key)
+    }
+
+    // --- reading ---
+
+    /// Finds the record of `key` and hands it to `take`; none if there is none or it has expired.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Io`], [`Error::Closed`].
+    pub fn read<R>(&self, key: &[u8], mut take: impl FnMut(&Record<'_>) -> R) -> Result<Option<R>> {
+        self.check_open()?;
+        let guard = pin();
+        let mut answer = None;
+        self.index.find(&guard, self.hash(key), |location| {
+            self.segment(location, &guard).record(&guard, location.offset(), |_, record| {
+                if record.key != key {
+                    return false;
+                }
+                answer = (!self.is_expired(record.expires_at)).then(|| take(record));
+                true
+            })
+        })?;
+        Ok(answer)
+    }
+
+    /// The segment of a location that the index gave while `guard` was held.
+    pub fn segment<'g>(&'g self, location: Location, guard: &'g Guard) -> &'g Arc<Segment> {
+        self.segments.get(location, guard).expect("segments outlive the readers of their locations")
+    }
+
+    /// Whether a record with this expiry is past it.
+    pub fn is_expired(&self, expires_at: Option<UnixMillis>) -> bool {
+        expires_at.is_some_and(|at| at <= self.segments.clock.now())
+    }
+
+    fn match_key(&self, location: Location, key: &[u8], guard: &Guard) -> Result<Option<Found>> {
+        self.segment(location, guard).match_key(guard, location.offset(), key)
+    }
+
+    // --- writing ---
+
+    /// Appends a batch and returns when it is as durable as the store was asked to make it, and
+    /// applied.
+    ///
+    /// # Errors
+    /// See [`KvStore::write`](crate::KvStore::write).
+    pub fn write(&self, operations: &[Operation<'_>]) -> Result<Sequence> {
+        self.check_operations(operations)?;
+        let mut appender = self.appender();
+        if self.options.durability != Durability::Always {
+            let last = self.append_and_apply(&mut appender, operations)?;
+            drop(appender);
+            self.after_write();
+            return Ok(last);
+        }
+        let waiter = Arc::new(Waiter::default());
+        let completion = Completion::Thread(Arc::clone(&waiter));
+        self.append_pending(&mut appender, operations, completion).map_err(|(error, _)| error)?;
+        self.await_commit(appender, &waiter)
+    }
+
+    /// Appends a batch and has `done` called when it is durable and applied, on a thread of the
+    /// store or, where none has to be waited for, on this one.
+    pub fn submit(
+        &self,
+        operations: &[Operation<'_>],
+        done: Box<dyn FnOnce(Result<Sequence>) + Send>,
+    ) {
+        if let Err(error) = self.check_operations(operations) {
+            return done(Err(error));
+        }
+        let mut appender = self.appender();
+        if self.options.durability != Durability::Always {
+            let outcome = self.append_and_apply(&mut appender, operations);
+            drop(appender);
+            self.after_write();
+            return done(outcome);
+        }
+        match self.append_pending(&mut appender, operations, Completion::Call(done)) {
+            Ok(()) => self.find_leader(appender),
+            Err((error, completion)) => completion.complete(Err(error)),
+        }
+    }
+
+    /// Writes what `decide` makes of the newest state of `key`, which nobody changes meanwhile.
+    /// Returns the sequence, or none if it declined.
+    ///
+    /// # Errors
+    /// See [`KvStore::write`](crate::KvStore::write).
+    pub fn update<'a>(
+        &self,
+        key: &'a [u8],
+        decide: impl FnOnce(Option<Current>) -> Result<Decision<'a>>,
+    ) -> Result<Option<Sequence>> {
+        self.check_open()?;
+        let mut appender = self.appender();
+        let (current, undecided) = self.current(&appender, key)?;
+        let effect = match decide(current)? {
+            Decision::Write(effect) => effect,
+            // What it was decided on may still be lost: the answer waits until it cannot.
+            Decision::Decline if undecided => {
+                let waiter = Arc::new(Waiter::default());
+                let completion = Completion::Thread(Arc::clone(&waiter));
+                appender.pending.push(Pending {
+                    changes: Vec::new(),
+                    last: Sequence(0),
+                    completion,
+                });
+                return self.await_commit(appender, &waiter).map(|_| None);
+            }
+            Decision::Decline => return Ok(None),
+        };
+        let operations = [Operation { key, effect }];
+        self.check_operations(&operations)?;
+        if self.options.durability != Durability::Always {
+            let last = self.append_and_apply(&mut appender, &operations)?;
+            drop(appender);
+            self.after_write();
+            return Ok(Some(last));
+        }
+        let waiter = Arc::new(Waiter::default());
+        let completion = Completion::Thread(Arc::clone(&waiter));
+        self.append_pending(&mut appender, &operations, completion).map_err(|(error, _)| error)?;
+        self.await_commit(appender, &waiter).map(Some)
+    }
+
+    /// The newest state of `key`, applied or not, and whether it is not.
+    fn current(&self, appender: &Appender, key: &[u8]) -> Result<(Option<Current>, bool)> {
+        let guard = pin();
+        if let Some(in_flight) = appender.in_flight.get(key) {
+            let Some(location) = in_flight.location else { return Ok((None, true)) };
+            let found = self.match_key(location, key, &guard)?;
+            return Ok((found.and_then(|found| self.unexpired(location, found)), true));
+        }
+        let mut current = None;
+        self.index.find(&guard, self.hash(key), |location| {
+            let found = self.match_key(location, key, &guard)?;
+            current = found.and_then(|found| self.unexpired(location, found));
+            Ok::<_, Error>(found.is_some())
+        })?;
+        Ok((current, false))
+    }
+
+    fn unexpired(&self, location: Location, found: Found) -> Option<Current> {
+        let (sequence, expires_at) = (found.sequence, found.expires_at);
+        (!self.is_expired(expires_at)).then_some(Current { location, sequence, expires_at })
+    }
+
+    fn check_operations(&self, operations: &[Operation<'_>]) -> Result<()> {
+        self.check_open()?;
+        let check = |what, actual: usize, minimum: usize, maximum: usize| {
+            if (minimum..=maximum).contains(&actual) {
+                return Ok(());
+            }
+            let (actual, minimum, maximum) = (actual as u64, minimum as u64, maximum as u64);
+            Err(Error::TooLarge { what, actual, minimum, maximum })
+        };
+        for operation in operations {
+            let longest = match operation.effect {
+                Effect::Set { value, .. } => {
+                    check("value", value.len(), 0, self.options.max_value_length)?;
+                    self.options.max_key_length
+                }
+                Effect::Remove => crate::limits::MAX_KEY_LENGTH,
+            };
+            check("key", operation.key.len(), MIN_KEY_LENGTH, longest)?;
+        }
+        Ok(())
+    }
+
+    /// Appends; fills `appender.changes` with what is to be applied.
+    fn append(&self, appender: &mut Appender, operations: &[Operation<'_>]) -> Result<Sequence> {
+        // Damage under a key shows before the write, while it can still be refused.
+        let guard = pin();
+        for operation in operations {
+            let hash = self.hash(operation.key);
+            self.index.find(&guard, hash, |location| {
+                Ok::<_, Error>(self.match_key(location, operation.key, &guard)?.is_some())
+            })?;
+        }
+        drop(guard);
+        let mut changes = std::mem::take(&mut appender.changes);
+        changes.clear();
+        let mut user_bytes = 0;
+        let last = appender.append(operations, |number, segment, placed| {
+            let operation = &operations[number];
+            let (kind, value) = match operation.effect {
+                Effect::Set { value, expires_at } => {
+                    segment.add_expiring(u64::from(expires_at.is_some()));
+                    (Kind::Set, value.len())
+                }
+                Effect::Remove => (Kind::Remove, 0),
+            };
+            user_bytes += (operation.key.len() + value) as u64;
+            changes.push(Change {
+                hash: self.hash(operation.key),
+                location: segment.location(placed.offset),
+                length: placed.length,
+                sequence: placed.sequence,
+                kind,
+            });
+        });
+        appender.changes = changes;
+        self.counters.user_bytes.fetch_add(user_bytes, Ordering::Relaxed);
+        last
+    }
+
+    /// Appends a batch and applies it at once, for a store that does not wait for the disk, or during
+    /// a conversion, which becomes durable as a whole.
+    pub fn append_and_apply(
+        &self,
+        appender: &mut Appender,
+        operations: &[Operation<'_>],
+    ) -> Result<Sequence> {
+        let last = self.append(appender, operations)?;
+        let keys = operations.iter().map(|operation| operation.key);
+        self.apply(keys.zip(appender.changes.iter().copied()))?;
+        for segment in appender.filled.iter().chain(appender.active()) {
+            segment.set_applied(segment.end());
+        }
+        self.segments.set_applied(last);
+        Ok(last)
+    }
+
+    fn append_pending(
+        &self,
+        appender: &mut Appender,
+        operations: &[Operation<'_>],
+        completion: Completion,
+    ) -> std::result::Result<(), (Error, Completion)> {
+        let last = match self.append(appender, operations) {
+            Ok(last) => last,
+            Err(error) => return Err((error, completion)),
+        };
+        let keys = operations.iter().map(|operation| Box::from(operation.key));
+        let changes: Vec<(Box<[u8]>, Change)> = keys.zip(appender.changes.iter().copied()).collect();
+        for (key, change) in &changes {
+            let location = (change.kind == Kind::Set).then_some(change.location);
+            let in_flight = InFlight { sequence: change.sequence, location };
+            appender.in_flight.insert(key.clone(), in_flight);
+        }
+        appender.pending.push(Pending { changes, last, completion });
+        Ok(())
+    }
+
+    /// Makes the index reflect changes whose records are as durable as they have to be.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`], and the fence is up: the log has what the index could not take.
+    fn apply<'a>(&self, changes: impl Iterator<Item = (&'a [u8], Change)>) -> Result<()> {
+        let guard = pin();
+        let mut index = self.index.writer();
+        for (key, change) in changes {
+            let mut old_length = 0;
+            let found = index.find(change.hash, |location| {
+                let found = self.match_key(location, key, &guard)?;
+                old_length = found.map_or(0, |found| found.length);
+                Ok::<_, Error>(found.is_some())
+            });
+            let old = found.map_err(|error| {
+                self.segments.fence.raise(&error);
+                Error::OutcomeUnknown { cause: error.to_string() }
+            })?;
+            if let Some(old) = old {
+                self.segment(old, &guard).add_stale(old_length);
+            }
+            match (change.kind, old) {
+                (Kind::Set, Some(old)) => {
+                    let replaced = index.replace(change.hash, old, change.location);
+                    assert!(replaced, "nobody else writes the index");
+                }
+                (Kind::Set, None) => index.insert(change.hash, change.location),
+                (Kind::Remove, Some(old)) => {
+                    let removed = index.remove(change.hash, old);
+                    assert!(removed, "nobody else writes the index");
+                }
+                (Kind::Remove, None) => {}
+            }
+            if change.kind == Kind::Remove {
+                self.segment(change.location, &guard).add_tombstones(change.length);
+            }
+        }
+        Ok(())
+    }
+
+    // --- group commit ---
+
+    /// Waits until the batch just pushed is done, leading the commit if nobody does.
+    fn await_commit(
+        &self,
+        mut appender: MutexGuard<'_, Appender>,
+        waiter: &Waiter,
+    ) -> Result<Sequence> {
+        let leads = !std::mem::replace(&mut appender.led, true);
+        drop(appender);
+        if leads {
+            self.lead(Some(waiter));
+        }
+        loop {
+            match waiter.wait() {
+                Signal::Done(outcome) => {
+                    self.after_write();
+                    return outcome;
+                }
+                Signal::Lead => self.lead(Some(waiter)),
+            }
+        }
+    }
+
+    /// Sees to it that somebody commits what was just pushed.
+    fn find_leader(&self, mut appender: MutexGuard<'_, Appender>) {
+        if std::mem::replace(&mut appender.led, true) {
+            return;
+        }
+        drop(appender);
+        match self.options.maintenance {
+            Maintenance::Background => self.signals.wake_committer(),
+            Maintenance::Manual => self.lead(None),
+        }
+    }
+
+    /// Commits group after group until `own` is among them (or none is left), then hands over.
+    pub fn lead(&self, own: Option<&Waiter>) {
+        loop {
+            let (group, outcome) = self.commit_group();
+            let next = self.hand_over(&group, own.is_some());
+            let again = matches!(next, Next::Continue);
+            match next {
+                Next::Waiter(waiter) => waiter.signal(Signal::Lead),
+                Next::Committer => self.signals.wake_committer(),
+                Next::Nobody | Next::Continue => {}
+            }
+            for pending in group {
+                let outcome = match &outcome {
+                    Ok(()) => Ok(pending.last),
+                    Err(error) => Err(error.clone()),
+                };
+                pending.completion.complete(outcome);
+            }
+            if !again {
+                return;
+            }
+        }
+    }
+
+    /// Takes all that is pending, syncs and applies it.
+    fn commit_group(&self) -> (Vec<Pending>, Result<()>) {
+        let syncing = self.syncing.lock().expect("no panic while syncing");
+        let mut appender = self.appender();
+        let group = std::mem::take(&mut appender.pending);
+        let targets = sync_targets(&appender);
+        drop(appender);
+        let synced = self.sync_targets(&targets);
+        drop(syncing);
+        let applied = synced.and_then(|()| {
+            for pending in &group {
+                self.apply(pending.changes.iter().map(|(key, change)| (&**key, *change)))?;
+            }
+            Ok(())
+        });
+        if applied.is_ok() {
+            for (segment, end) in &targets {
+                segment.set_applied(*end);
+            }
+            if let Some(last) = group.iter().map(|pending| pending.last).max() {
+                self.segments.set_applied(last);
+            }
+        }
+        (group, applied)
+    }
+
+    fn hand_over(&self, group: &[Pending], has_own: bool) -> Next {
+        let mut appender = self.appender();
+        for (key, change) in group.iter().flat_map(|pending| &pending.changes) {
+            if appender.in_flight.get(key).is_some_and(|f| f.sequence == change.sequence) {
+                appender.in_flight.remove(key);
+            }
+        }
+        match appender.pending.first().map(|pending| &pending.completion) {
+            None => {
+                appender.led = false;
+                Next::Nobody
+            }
+            Some(_) if !has_own => Next::Continue,
+            Some(Completion::Thread(waiter)) => Next::Waiter(Arc::clone(waiter)),
+            Some(Completion::Call(_)) if self.options.maintenance == Maintenance::Manual => {
+                Next::Continue
+            }
+            Some(Completion::Call(_)) => Next::Committer,
+        }
+    }
+
+    /// Syncs all that was appended so far.
+    ///
+    /// # Errors
+    /// [`Error::OutcomeUnknown`], and the fence is up.
+    pub fn sync(&self) -> Result<()> {
+        self.segments.fence.check()?;
+        let _syncing = self.syncing.lock().expect("no panic while syncing");
+        let targets = sync_targets(&self.appender());
+        self.sync_targets(&targets)
+    }
+
+    fn sync_targets(&self, targets: &[(Arc<Segment>, u64)]) -> Result<()> {
+        self.segments.fence.check().map_err(unknown)?;
+        for (segment, end) in targets {
+            if segment.synced() >= *end {
+                continue;
+            }
+            segment.file().sync().map_err(|error| {
+                let error = Error::io("sync", &segment.path, error);
+                self.segments.fence.raise(&error);
+                unknown(error)
+            })?;
+            segment.set_synced(*end);
+        }
+        Ok(())
+    }
+
+    /// Syncs and seals the segments that are full.
+    ///
+    /// # Errors
+    /// As [`sync`](Core::sync), and of the manifest.
+    pub fn seal_filled(&self) -> Result<()> {
+        let filled = self.appender().filled.clone();
+        if filled.is_empty() {
+            return Ok(());
+        }
+        self.sync()?;
+        // Two may come here at once; each segment is sealed by the one who takes it off the list.
+        let mine: Vec<_> = {
+            let mut appender = self.appender();
+            let is_mine = |s: &mut Arc<Segment>| filled.iter().any(|f| f.id == s.id);
+            appender.filled.extract_if(.., is_mine).collect()
+        };
+        self.segments.seal(&mine)
+    }
+
+    /// What a write leaves to be done: by the store's threads, or here if it has none. The write is
+    /// done whatever comes of this; a failure here raises the fence, which the next one meets.
+    fn after_write(&self) {
+        if self.options.maintenance == Maintenance::Background {
+            return;
+        }
+        let _ = self.seal_filled();
+        if let Durability::Interval(interval) = self.options.durability
+            && self.signals.interval_passed(interval, self.options.disk.monotonic())
+        {
+            let _ = self.sync();
+        }
+    }
+
+    /// Takes in a segment made ahead of need.
+    pub fn adopt_prepared(&self, segment: Arc<Segment>) {
+        let mut appender = self.appender();
+        let late = appender.active().is_none_or(|active| active.id > segment.id);
+        if !late && appender.wants_next() {
+            appender.prepare(segment);
+            return;
+        }
+        drop(appender);
+        let _ = self.segments.retire(&[segment]);
+    }
+}
+
+/// Who commits next.
+enum Next {
+    Nobody,
+    Waiter(Arc<Waiter>),
+    Committer,
+    Continue,
+}
+
+fn unknown(error: Error) -> Error {
+    Error::OutcomeUnknown { cause: error.to_string() }
+}
+
+/// What a sync has to cover, in order.
+fn sync_targets(appender: &Appender) -> Vec<(Arc<Segment>, u64)> {
+    let segments = appender.filled.iter().chain(appender.active());
+    segments.map(|segment| (Arc::clone(segment), segment.end())).collect()
+}

@@ -1,0 +1,125 @@
+//! The magnifying glass: every record of a store's log as it stands in the files.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::ids::{Position, Sequence, UnixMillis};
+use crate::log::scan::{Beyond, Scanner, Step};
+use crate::log::segment::HEADER_LENGTH;
+use crate::names::Names;
+use crate::options::{Create, Options};
+use crate::record::{Batch, Kind};
+use crate::recovery::{self, OnDamage, Trust};
+
+/// Where a record stands in its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchPlace {
+    /// It is the only one.
+    Single,
+    /// Others follow.
+    Continues,
+    /// It is the last of several.
+    Last,
+}
+
+/// What a record does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogOperation {
+    /// Gives the key the value.
+    Set {
+        /// The key.
+        key: Vec<u8>,
+        /// The value.
+        value: Vec<u8>,
+    },
+    /// Takes the key away.
+    Remove {
+        /// The key.
+        key: Vec<u8>,
+    },
+}
+
+/// One record of the log, current or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogRecord {
+    /// Where it starts.
+    pub position: Position,
+    /// Bytes it takes.
+    pub length: u64,
+    /// Its place in the order of all writes.
+    pub sequence: Sequence,
+    /// Its place in its batch.
+    pub batch: BatchPlace,
+    /// When the key expires, if it does.
+    pub expires_at: Option<UnixMillis>,
+    /// What it does.
+    pub operation: LogOperation,
+    /// Its bytes.
+    pub raw: Vec<u8>,
+}
+
+/// Shows every record of the store in `directory`, segment by segment, until `visit` breaks off.
+/// Nothing is changed.
+///
+/// # Errors
+/// [`Error::NoStore`], [`Error::Locked`], [`Error::Io`]; [`Error::Damaged`] for the first damage, after
+/// all that is intact was shown.
+pub fn read_log(
+    directory: impl AsRef<Path>,
+    options: &Options,
+    mut visit: impl FnMut(LogRecord) -> ControlFlow<()>,
+) -> Result<()> {
+    let directory = directory.as_ref();
+    let names = Names::new(directory);
+    let options = options.clone().create(Create::Never);
+    let _lock = recovery::lock(&options, directory, &names)?;
+    let found = recovery::recover(&options, &names, OnDamage::Skip, Trust::RecordsOnly)?;
+    for segment in found.segments.all() {
+        let file = segment.file();
+        let mut scanner = Scanner::new(&segment, &*file, HEADER_LENGTH, segment.end());
+        let mut in_batch = false;
+        loop {
+            match scanner.step()? {
+                Step::Record { offset, length, record } => {
+                    let batch = match (record.batch, in_batch) {
+                        (Batch::Continues, _) => BatchPlace::Continues,
+                        (Batch::Ends, true) => BatchPlace::Last,
+                        (Batch::Ends, false) => BatchPlace::Single,
+                    };
+                    in_batch = record.batch == Batch::Continues;
+                    let (key, value) = (record.key.to_vec(), record.value.to_vec());
+                    let operation = match record.kind {
+                        Kind::Set => LogOperation::Set { key, value },
+                        Kind::Remove => LogOperation::Remove { key },
+                    };
+                    let (sequence, expires_at) = (record.sequence, record.expires_at);
+                    let raw = file.read_copy(offset, length as usize);
+                    let raw = raw.map_err(|error| segment.read_error(offset, error))?;
+                    let position = Position { segment: segment.id, offset };
+                    let shown = LogRecord {
+                        position,
+                        length,
+                        sequence,
+                        batch,
+                        expires_at,
+                        operation,
+                        raw,
+                    };
+                    if visit(shown).is_break() {
+                        return Ok(());
+                    }
+                }
+                Step::End => break,
+                Step::Bad(_) => match scanner.search_beyond(|_, _| true)? {
+                    Beyond::Record { offset, .. } => scanner.seek(offset),
+                    _ => break,
+                },
+            }
+        }
+    }
+    match found.damage.into_iter().next() {
+        Some(damage) => Err(damage),
+        None => Ok::<_, Error>(()),
+    }
+}
