@@ -7,7 +7,7 @@
 //!  | table 0:  count u32 | entries, u64 each | crc u32 |   … one block for each table
 //!  +------------------------------------------------------------------------------------+
 //!  | segments: id u64 | slot u16, zeros | covered u64 | synced u64 | stale u64          |
-//!  |           | tombstones u64 | expiring u64                          56 bytes each   |
+//!  |           | tombstones u64 | newest tombstone u64 | expiring u64   64 bytes each   |
 //!  +------------------------------------------------------------------------------------+
 //!  | trailer: where the segments start u64 | their count u32 | crc u32 of header,       |
 //!  |          segments and trailer so far                                               |
@@ -33,11 +33,12 @@ use crate::error::{Error, Result};
 use crate::ids::{Location, SegmentId, SegmentSlot, Sequence};
 use crate::index::{Entry, Index, TableNumber};
 use crate::log::Segment;
+use crate::log::segment::Usage;
 use crate::names::{CHECKPOINT_MAGIC, FORMAT_VERSION, Names, temporary};
 use crate::store::core::Core;
 
 const HEADER_LENGTH: usize = 32;
-const SEGMENT_LENGTH: usize = 56;
+const SEGMENT_LENGTH: usize = 64;
 const TRAILER_LENGTH: usize = 16;
 /// Bytes written at once.
 const CHUNK: usize = 1 << 20;
@@ -109,12 +110,8 @@ pub struct SegmentRecord {
     pub covered: u64,
     /// Bytes of its file known to be synced.
     pub synced: u64,
-    /// See [`Segment::stale`].
-    pub stale: u64,
-    /// See [`Segment::tombstones`].
-    pub tombstones: u64,
-    /// See [`Segment::expiring`].
-    pub expiring: u64,
+    /// What its records were worth.
+    pub usage: Usage,
 }
 
 /// What the index reflects at the moment a checkpoint begins.
@@ -133,9 +130,7 @@ impl Covered<'_> {
                 slot: segment.slot,
                 covered: segment.applied(),
                 synced: segment.synced(),
-                stale: segment.stale(),
-                tombstones: segment.tombstones(),
-                expiring: segment.expiring(),
+                usage: segment.usage(),
             };
             (segment, record)
         });
@@ -159,9 +154,7 @@ impl Covered<'_> {
                 slot: segment.slot,
                 covered: crate::log::segment::HEADER_LENGTH,
                 synced: segment.synced(),
-                stale: 0,
-                tombstones: 0,
-                expiring: 0,
+                usage: Usage::default(),
             });
         }
         records
@@ -211,9 +204,10 @@ impl Writer {
                 slot,
                 segment.covered,
                 segment.synced,
-                segment.stale,
-                segment.tombstones,
-                segment.expiring,
+                segment.usage.stale,
+                segment.usage.tombstones,
+                segment.usage.newest_tombstone.0,
+                segment.usage.expiring,
             ] {
                 block.extend_from_slice(&field.to_le_bytes());
             }
@@ -375,9 +369,12 @@ impl Reader<'_> {
             slot: SegmentSlot(u64_at(bytes, 8) as u16),
             covered: u64_at(bytes, 16),
             synced: u64_at(bytes, 24),
-            stale: u64_at(bytes, 32),
-            tombstones: u64_at(bytes, 40),
-            expiring: u64_at(bytes, 48),
+            usage: Usage {
+                stale: u64_at(bytes, 32),
+                tombstones: u64_at(bytes, 40),
+                newest_tombstone: Sequence(u64_at(bytes, 48)),
+                expiring: u64_at(bytes, 56),
+            },
         };
         Ok((start, block.chunks_exact(SEGMENT_LENGTH).map(segment).collect()))
     }

@@ -15,7 +15,7 @@
 //! # Invariants
 //! - Only sealed segments are victims, so what is copied is synced and whole.
 //! - A tombstone is dropped only when every other segment was born after it: then no older record
-//!   of its key is left that it would have to hide (see [`Segment::born`]). A set that has expired
+//!   of its key is left that it would have to hide (see `Segment::born`). A set that has expired
 //!   and is not in the index counts as a tombstone, for it may hide an older set too.
 //! - Damage is never copied and never dropped: the victim stays as it is, for good.
 
@@ -24,7 +24,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::ids::{Location, Sequence};
+use crate::ids::{Location, SegmentId, Sequence};
 use crate::index::KeyHash;
 use crate::log::Segment;
 use crate::log::append::{Active, Reserve};
@@ -92,6 +92,7 @@ struct Move {
     old: Location,
     offset: u64,
     length: u64,
+    sequence: Sequence,
     kind: Kind,
     expires: bool,
 }
@@ -149,7 +150,8 @@ fn run(
         seen = None;
     }
     while !stop() {
-        let Some(victim) = choose(core, &survivors, effort, seen) else { break };
+        let output = survivors.output.as_ref().map(|output| output.segment.id);
+        let Some(victim) = Survey::of(core).choose(core, output, effort, seen) else { break };
         state.total = state.done + victim.records_length();
         progress(state);
         let before = victim.records_length();
@@ -163,76 +165,96 @@ fn run(
     Ok(done)
 }
 
-/// The sequence below which a tombstone in `victim` hides nothing any more.
-fn tombstone_floor(all: &[Arc<Segment>], victim: &Segment) -> Sequence {
-    let others = all.iter().filter(|segment| segment.id != victim.id);
-    others.map(|segment| segment.born).min().unwrap_or(Sequence(u64::MAX))
+/// All segments, and what a rewrite of each would free.
+struct Survey {
+    all: Vec<Arc<Segment>>,
+    /// The lowest two births, to tell the lowest of all others.
+    births: [Sequence; 2],
 }
 
-/// Bytes of `segment` that a rewrite would free.
-fn garbage(all: &[Arc<Segment>], segment: &Segment) -> u64 {
-    let oldest_other = tombstone_floor(all, segment);
-    // Its newest record is older than the next segment's birth; a rough but safe test.
-    let after = all.iter().find(|s| s.id > segment.id && s.role == Role::Log);
-    let free = after.is_some_and(|next| next.born <= oldest_other) || all.len() == 1;
-    let tombstones = if free { segment.tombstones() } else { 0 };
-    (segment.stale() + tombstones).min(segment.records_length())
-}
-
-/// The next segment to rewrite, if any is worth it.
-fn choose(
-    core: &Core,
-    survivors: &Survivors,
-    effort: Effort,
-    up_to: Option<crate::ids::SegmentId>,
-) -> Option<Arc<Segment>> {
-    let all = core.segments.all();
-    let eligible = |segment: &&Arc<Segment>| {
-        segment.is_sealed() && !segment.is_quarantined() && up_to.is_none_or(|id| segment.id <= id)
-    };
-    let total: u64 = all.iter().map(|segment| segment.records_length()).sum();
-    let stale: u64 = all.iter().map(|segment| garbage(&all, segment)).sum();
-    let trigger = match effort {
-        Effort::Busy => u64::from(core.options.compaction_trigger),
-        Effort::Idle => IDLE_TRIGGER.min(u64::from(core.options.compaction_trigger)),
-        Effort::Full => 0,
-    };
-    let share = |segment: &Arc<Segment>| {
-        garbage(&all, segment) * 1000 / segment.records_length().max(1)
-    };
-    let most = all.iter().filter(eligible).max_by_key(|segment| share(segment));
-    if let Some(most) = most
-        && stale * 100 > total * trigger
-        && share(most) >= if effort == Effort::Full { 1 } else { 50 }
-    {
-        return Some(Arc::clone(most));
+impl Survey {
+    fn of(core: &Core) -> Survey {
+        let all = core.segments.all();
+        let mut births = [Sequence(u64::MAX); 2];
+        for segment in &all {
+            if segment.born < births[0] {
+                births = [segment.born, births[0]];
+            } else if segment.born < births[1] {
+                births[1] = segment.born;
+            }
+        }
+        Survey { all, births }
     }
-    oldest_for_tombstones(core, &all, total, effort).or_else(|| {
-        let small = core.options.segment_size / 4;
-        let output = survivors.output.as_ref().map(|output| output.segment.id);
-        let mut small = all.iter().filter(eligible).filter(|s| s.records_length() < small);
-        let first = small.next()?;
-        let others = small.filter(|s| Some(s.id) != output).count();
-        (others >= SMALL_SEGMENTS).then(|| Arc::clone(first))
-    })
-}
 
-/// Where tombstones pile up that an old segment keeps alive: that segment. Rewritten, it is young.
-fn oldest_for_tombstones(
-    core: &Core,
-    all: &[Arc<Segment>],
-    total: u64,
-    effort: Effort,
-) -> Option<Arc<Segment>> {
-    let tombstones: u64 = all.iter().map(|segment| segment.tombstones()).sum();
-    let enough = total * TOMBSTONE_TRIGGER / 100 + core.options.segment_size / 4;
-    if tombstones <= enough || effort == Effort::Full {
-        return None;
+    /// The sequence below which a tombstone in `victim` hides nothing any more: every other segment
+    /// was born at it or later.
+    fn tombstone_floor(&self, victim: &Segment) -> Sequence {
+        let twins = self.all.iter().any(|s| s.id != victim.id && s.born == self.births[0]);
+        if victim.born == self.births[0] && !twins { self.births[1] } else { self.births[0] }
     }
-    let oldest = all.iter().filter(|s| s.is_sealed() && !s.is_quarantined());
-    let oldest = oldest.min_by_key(|segment| segment.born)?;
-    let younger = all.iter().any(|s| s.tombstones() > 0 && s.id != oldest.id);
-    younger.then(|| Arc::clone(oldest))
+
+    /// Bytes of `segment` that a rewrite would free.
+    fn garbage(&self, segment: &Segment) -> u64 {
+        let usage = segment.usage();
+        let droppable =
+            usage.tombstones > 0 && usage.newest_tombstone < self.tombstone_floor(segment);
+        let tombstones = if droppable { usage.tombstones } else { 0 };
+        (usage.stale + tombstones).min(segment.records_length())
+    }
+
+    /// The same, in thousandths of its records.
+    fn garbage_share(&self, segment: &Segment) -> u64 {
+        self.garbage(segment) * 1000 / segment.records_length().max(1)
+    }
+
+    fn records_length(&self) -> u64 {
+        self.all.iter().map(|segment| segment.records_length()).sum()
+    }
+
+    /// The next segment to rewrite, if any is worth it.
+    fn choose(&self, core: &Core, output: Option<SegmentId>, effort: Effort, up_to: Option<SegmentId>) -> Option<Arc<Segment>> {
+        let eligible = |segment: &&Arc<Segment>| {
+            segment.is_sealed()
+                && !segment.is_quarantined()
+                && up_to.is_none_or(|id| segment.id <= id)
+        };
+        let stale: u64 = self.all.iter().map(|segment| self.garbage(segment)).sum();
+        let (trigger, least_share) = match effort {
+            Effort::Busy => (u64::from(core.options.compaction_trigger), 50),
+            Effort::Idle => (IDLE_TRIGGER.min(u64::from(core.options.compaction_trigger)), 50),
+            Effort::Full => (0, 1),
+        };
+        let most = self.all.iter().filter(eligible).max_by_key(|s| self.garbage_share(s));
+        if let Some(most) = most
+            && stale * 100 > self.records_length() * trigger
+            && self.garbage_share(most) >= least_share
+        {
+            return Some(Arc::clone(most));
+        }
+        if effort == Effort::Full {
+            return None;
+        }
+        self.oldest_for_tombstones(core).or_else(|| {
+            let small = core.options.segment_size / 4;
+            let is_small = |s: &&Arc<Segment>| s.records_length() < small && Some(s.id) != output;
+            let small: Vec<_> = self.all.iter().filter(eligible).filter(is_small).collect();
+            (small.len() > SMALL_SEGMENTS).then(|| Arc::clone(small[0]))
+        })
+    }
+
+    /// Where tombstones pile up that an old segment keeps alive: that segment. Rewritten, it is
+    /// young.
+    fn oldest_for_tombstones(&self, core: &Core) -> Option<Arc<Segment>> {
+        let tombstones: u64 = self.all.iter().map(|segment| segment.usage().tombstones).sum();
+        let allowed = self.records_length() * TOMBSTONE_TRIGGER / 100;
+        if tombstones <= allowed + core.options.segment_size / 4 {
+            return None;
+        }
+        let sealed = self.all.iter().filter(|s| s.is_sealed() && !s.is_quarantined());
+        let oldest = sealed.min_by_key(|segment| segment.born)?;
+        let hides = |s: &&Arc<Segment>| s.id != oldest.id && s.usage().tombstones > 0;
+        self.all.iter().any(|s| hides(&s)).then(|| Arc::clone(oldest))
+    }
 }
 
 impl Survivors {
@@ -244,10 +266,8 @@ impl Survivors {
         victim: &Arc<Segment>,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<u64>> {
-        let floor = tombstone_floor(&core.segments.all(), victim);
-        if self.output.as_ref().is_some_and(|output| output.segment.born <= floor.min(victim.born))
-            && victim.stale() == 0
-        {
+        let floor = Survey::of(core).tombstone_floor(victim);
+        if victim.usage().stale == 0 {
             // A rewrite for the sake of tombstones elsewhere must make the segment younger.
             self.end_output();
         }
@@ -255,7 +275,6 @@ impl Survivors {
         let mut scanner = Scanner::new(victim, &*file, HEADER_LENGTH, victim.end());
         let (mut copied, mut pace) = (0, Pace::new(core));
         loop {
-            let at = scanner.offset();
             match scanner.step()? {
                 Step::Record { offset, length, record } => {
                     let location = victim.location(offset);
@@ -267,10 +286,9 @@ impl Survivors {
                     }
                 }
                 Step::End => break,
-                Step::Bad(why) => {
+                Step::Bad(_) => {
                     self.discard();
                     victim.quarantine();
-                    let _ = (why, at);
                     return Ok(None);
                 }
             }
@@ -313,7 +331,8 @@ impl Survivors {
         encode(&mut self.scratch, &record, salt, offset, synced.min(offset));
         let (hash, kind) = (core.hash(record.key), record.kind);
         let expires = record.expires_at.is_some();
-        self.moves.push(Move { hash, old, offset, length, kind, expires });
+        let sequence = record.sequence;
+        self.moves.push(Move { hash, old, offset, length, sequence, kind, expires });
         Ok(length)
     }
 
@@ -364,7 +383,7 @@ impl Survivors {
                 }
                 // Overwritten or removed since it was looked up: the copy is stale already.
                 Kind::Set => output.segment.add_stale(entry.length),
-                Kind::Remove => output.segment.add_tombstones(entry.length),
+                Kind::Remove => output.segment.add_tombstone(entry.length, entry.sequence),
             }
         }
         drop(index);
@@ -451,9 +470,9 @@ struct Pace<'a> {
 
 impl<'a> Pace<'a> {
     fn new(core: &'a Core) -> Pace<'a> {
-        let all = core.segments.all();
-        let total: u64 = all.iter().map(|segment| segment.records_length()).sum();
-        let stale: u64 = all.iter().map(|segment| segment.stale()).sum();
+        let survey = Survey::of(core);
+        let total = survey.records_length();
+        let stale: u64 = survey.all.iter().map(|segment| segment.usage().stale).sum();
         let urgent = stale * 2 > total && total > 4 * core.options.segment_size;
         let budget = if urgent { u64::MAX } else { core.options.compaction_budget };
         Pace { core, budget, started: core.options.disk.monotonic(), spent: 0, unchecked: 0 }

@@ -20,7 +20,7 @@ pub struct Sweep {
 impl Sweep {
     /// Does one round.
     pub fn step(&mut self, core: &Core) {
-        if core.segments.all().iter().all(|segment| segment.expiring() == 0) {
+        if core.segments.all().iter().all(|segment| segment.usage().expiring == 0) {
             return;
         }
         for _ in 0..TABLES_A_ROUND {
@@ -41,7 +41,7 @@ fn sweep_table(core: &Core, table: TableNumber) {
     for entry in core.index.entries(table) {
         let location = entry.location();
         let Some(segment) = core.segments.get(location, &guard) else { continue };
-        if segment.expiring() == 0 {
+        if segment.usage().expiring == 0 {
             continue;
         }
         // Damage shows to whoever asks for the key.

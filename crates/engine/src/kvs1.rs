@@ -130,11 +130,6 @@ impl Kvs1Log {
         self.number
     }
 
-    /// Its file.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Whether there is nothing in it.
     pub(crate) fn is_empty(&self, disk: &dyn Disk) -> Result<bool> {
         Ok(open(disk, &self.path)?.length() == 0)
@@ -336,13 +331,12 @@ fn split_name(
     Err("neither {\"cmd\":\"Set\",…} nor {\"Set\":{…}}".to_owned())
 }
 
-fn take_string(
-    fields: &mut Map<String, Value>,
-    name: &str,
-) -> std::result::Result<String, String> {
+fn take_string(fields: &mut Map<String, Value>, name: &str) -> std::result::Result<String, String> {
     match fields.remove(name) {
         Some(Value::String(text)) => Ok(text),
-        Some(other) => Err(format!("{name:?} is {}; only strings are stored: quote it", kind(&other))),
+        Some(other) => {
+            Err(format!("{name:?} is {}; only strings are stored: quote it", kind(&other)))
+        }
         None => Err(format!("{name:?} is missing")),
     }
 }
@@ -372,8 +366,11 @@ mod tests {
     impl Store {
         fn new(files: &[(&str, &[u8])]) -> Store {
             let directory = tempfile::tempdir().unwrap();
-            let store =
-                Store { disk: OsDisk::new(), names: Names::new(directory.path()), _directory: directory };
+            let store = Store {
+                disk: OsDisk::new(),
+                names: Names::new(directory.path()),
+                _directory: directory,
+            };
             store.disk.create_directory(store.names.logs()).unwrap();
             for (name, bytes) in files {
                 let path = store.names.logs().join(name);
@@ -535,7 +532,8 @@ mod tests {
 
     #[test]
     fn the_first_error_of_the_visitor_stops_the_replay() {
-        let store = Store::new(&[("1.log", b"{\"rm\":{\"key\":\"a\"}}\n{\"rm\":{\"key\":\"b\"}}\n")]);
+        let store =
+            Store::new(&[("1.log", b"{\"rm\":{\"key\":\"a\"}}\n{\"rm\":{\"key\":\"b\"}}\n")]);
         let log = &logs(&store.disk, &store.names).unwrap()[0];
         let mut visited = 0;
         let result = log.commands(&store.disk, |_| {
@@ -544,6 +542,6 @@ mod tests {
         });
         assert!(matches!(result, Err(Error::Closed)));
         assert_eq!(visited, 1);
-        assert!(log.path().ends_with("logs/1.log"));
+        assert!(log.path.ends_with("logs/1.log"));
     }
 }

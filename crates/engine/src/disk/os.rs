@@ -23,7 +23,7 @@ compile_error!(
 use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -125,7 +125,7 @@ impl Disk for OsDisk {
             Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
         }
         write_pid(&mut file).map_err(LockError::Io)?;
-        Ok(Box::new(OsLock { _file: file, path: path.to_owned() }))
+        Ok(Box::new(OsLock { file }))
     }
 
     fn free_space(&self, path: &Path) -> io::Result<u64> {
@@ -166,16 +166,22 @@ fn monotonic() -> Duration {
     START.get_or_init(Instant::now).elapsed()
 }
 
-/// A lock on a file, let go when its descriptor is closed. The file stays: were it removed, a
-/// second process could lock the removed file and a third a new one of the same name.
+/// A lock on a file. The file stays: were it removed, a second process could lock the removed file
+/// and a third a new one of the same name.
 #[derive(Debug)]
 struct OsLock {
-    _file: File,
-    #[expect(dead_code, reason = "shown by Debug")]
-    path: PathBuf,
+    file: File,
 }
 
 impl DiskLock for OsLock {}
+
+impl Drop for OsLock {
+    /// Closing the descriptor would not do: a child that this process is just starting may still
+    /// hold a copy of it.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
 
 fn read_pid(file: &mut File) -> Option<u32> {
     let mut text = String::new();

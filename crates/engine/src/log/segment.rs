@@ -109,7 +109,21 @@ pub struct Segment {
     quarantined: AtomicBool,
     stale: AtomicU64,
     tombstones: AtomicU64,
+    newest_tombstone: AtomicU64,
     expiring: AtomicU64,
+}
+
+/// What a segment's records are worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of values no longer current.
+    pub stale: u64,
+    /// Bytes of tombstones.
+    pub tombstones: u64,
+    /// The highest sequence of a tombstone.
+    pub newest_tombstone: Sequence,
+    /// Records with an expiry that were written to it.
+    pub expiring: u64,
 }
 
 impl Segment {
@@ -138,6 +152,7 @@ impl Segment {
             quarantined: AtomicBool::new(false),
             stale: AtomicU64::new(0),
             tombstones: AtomicU64::new(0),
+            newest_tombstone: AtomicU64::new(0),
             expiring: AtomicU64::new(0),
         }
     }
@@ -203,9 +218,21 @@ impl Segment {
         self.quarantined.store(true, Ordering::Relaxed);
     }
 
-    /// Bytes of values no longer current.
-    pub fn stale(&self) -> u64 {
-        self.stale.load(Ordering::Relaxed)
+    /// What its records are worth.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            stale: self.stale.load(Ordering::Relaxed),
+            tombstones: self.tombstones.load(Ordering::Relaxed),
+            newest_tombstone: Sequence(self.newest_tombstone.load(Ordering::Relaxed)),
+            expiring: self.expiring.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Takes over what a checkpoint knew.
+    pub fn add_usage(&self, usage: &Usage) {
+        self.add_stale(usage.stale);
+        self.add_tombstone(usage.tombstones, usage.newest_tombstone);
+        self.add_expiring(usage.expiring);
     }
 
     /// Counts `bytes` more as no longer current.
@@ -213,19 +240,10 @@ impl Segment {
         self.stale.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes of tombstones.
-    pub fn tombstones(&self) -> u64 {
-        self.tombstones.load(Ordering::Relaxed)
-    }
-
-    /// Counts `bytes` more as tombstones.
-    pub fn add_tombstones(&self, bytes: u64) {
+    /// Counts a tombstone.
+    pub fn add_tombstone(&self, bytes: u64, sequence: Sequence) {
         self.tombstones.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Records with an expiry written to it.
-    pub fn expiring(&self) -> u64 {
-        self.expiring.load(Ordering::Relaxed)
+        self.newest_tombstone.fetch_max(sequence.0, Ordering::Relaxed);
     }
 
     /// Counts `records` more with an expiry.
@@ -236,11 +254,6 @@ impl Segment {
     /// Bytes of records in it.
     pub fn records_length(&self) -> u64 {
         self.end() - HEADER_LENGTH
-    }
-
-    /// Bytes of current values in it.
-    pub fn live(&self) -> u64 {
-        self.records_length().saturating_sub(self.stale() + self.tombstones())
     }
 
     /// How the index names the record at `offset`.

@@ -320,9 +320,7 @@ impl Recovery<'_> {
         self.newest = self.newest.max(Sequence(checkpoint.next_sequence.0.saturating_sub(1)));
         for record in checkpoint.segments {
             let Some(segment) = self.segments.by_id(record.id) else { continue };
-            segment.add_stale(record.stale);
-            segment.add_tombstones(record.tombstones);
-            segment.add_expiring(record.expiring);
+            segment.add_usage(&record.usage);
             self.checkpoint.insert(record.id, record);
         }
     }

@@ -184,7 +184,7 @@ impl Recovery<'_> {
             segment.add_expiring(1);
         }
         if record.kind == Kind::Remove {
-            segment.add_tombstones(length);
+            segment.add_tombstone(length, record.sequence);
         }
         let location = segment.location(offset);
         let hash = KeyHash::of(self.segments.hash_seed, record.key);

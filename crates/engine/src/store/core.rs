@@ -393,7 +393,7 @@ impl Core {
                 (Kind::Remove, None) => {}
             }
             if change.kind == Kind::Remove {
-                self.segment(change.location, &guard).add_tombstones(change.length);
+                self.segment(change.location, &guard).add_tombstone(change.length, change.sequence);
             }
         }
         Ok(())

@@ -55,7 +55,7 @@ impl KvStore {
         let segments = core.segments.all();
         let sum = |of: fn(&crate::log::Segment) -> u64| segments.iter().map(|s| of(s)).sum::<u64>();
         let log_bytes = sum(crate::log::Segment::records_length);
-        let stale_bytes = sum(|s| s.stale() + s.tombstones());
+        let stale_bytes = sum(|s| s.usage().stale + s.usage().tombstones);
         let allowed = log_bytes * u64::from(core.options.compaction_trigger) / 100;
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let counters = &core.counters;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::thread;
 
 use super::*;
@@ -118,7 +119,7 @@ fn nothing_is_done_outside_the_bounds() {
     file.allocate(10).unwrap();
     assert_eq!(file.length(), 100, "allocate never shrinks");
     assert_eq!(fs::read(folder.path("file")).unwrap(), pattern(100));
-    assert_eq!(*file.read(100, 0).unwrap(), []);
+    assert!(file.read(100, 0).unwrap().is_empty());
 }
 
 #[test]
@@ -137,7 +138,7 @@ fn an_empty_file_can_be_opened() {
     let folder = Folder::new();
     folder.create("file", 0);
     let file = open(&folder.path("file"), Access::ReadOnly).unwrap();
-    assert_eq!(*file.read(0, 0).unwrap(), []);
+    assert!(file.read(0, 0).unwrap().is_empty());
     assert_eq!(kind(file.read(0, 1)), io::ErrorKind::UnexpectedEof);
 }
 
