@@ -214,7 +214,7 @@ impl Survey {
     /// The next segment to rewrite, if any is worth it.
     fn choose(&self, core: &Core, output: Option<SegmentId>, effort: Effort, up_to: Option<SegmentId>) -> Option<Arc<Segment>> {
         let eligible = |segment: &&Arc<Segment>| {
-            segment.is_sealed()
+            segment.is_at_rest()
                 && !segment.is_quarantined()
                 && up_to.is_none_or(|id| segment.id <= id)
         };
@@ -250,7 +250,7 @@ impl Survey {
         if tombstones <= allowed + core.options.segment_size / 4 {
             return None;
         }
-        let sealed = self.all.iter().filter(|s| s.is_sealed() && !s.is_quarantined());
+        let sealed = self.all.iter().filter(|s| s.is_at_rest() && !s.is_quarantined());
         let oldest = sealed.min_by_key(|segment| segment.born)?;
         let hides = |s: &&Arc<Segment>| s.id != oldest.id && s.usage().tombstones > 0;
         self.all.iter().any(|s| hides(&s)).then(|| Arc::clone(oldest))

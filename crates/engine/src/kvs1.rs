@@ -9,8 +9,9 @@
 //! ```
 //!
 //! Invariants:
-//! - Nothing is skipped silently: a line that is not a command is [`Error::Kvs1`] with its number. Only
-//!   what a crash leaves behind is dropped: an unfinished line at the very end of the *last* log.
+//! - Nothing is skipped silently: a line that is not a command is [`Error::Kvs1`] with its number.
+//!   Only what a crash leaves behind is dropped: an unfinished line at the very end of the *last*
+//!   log.
 //! - A file is read in chunks of 1 MiB; no more than one line and one chunk is held in memory.
 //! - Nothing is written.
 
@@ -86,8 +87,8 @@ enum End {
 
 /// The KVS1 logs of a store, in the order in which they are replayed; empty if there are none.
 ///
-/// These are the files named `<number>.log` that are not segments and begin, after blank space, with
-/// a `{`, or hold nothing but blank space.
+/// These are the files named `<number>.log` that are not segments and begin, after blank space,
+/// with a `{`, or hold nothing but blank space.
 ///
 /// # Errors
 /// [`Error::Io`] if the directory or a file cannot be read.
@@ -139,7 +140,8 @@ impl Kvs1Log {
     /// without a newline counts if it is whole.
     ///
     /// # Errors
-    /// [`Error::Kvs1`] for a line that is not a command, [`Error::Io`], or the first error of `visit`.
+    /// [`Error::Kvs1`] for a line that is not a command, [`Error::Io`], or the first error of
+    /// `visit`.
     pub(crate) fn commands(
         &self,
         disk: &dyn Disk,
@@ -195,8 +197,8 @@ enum Ending {
 
 /// A file cut into lines as it is read.
 ///
-/// Invariants: `start <= searched <= buffer.len()`; `buffer[start..searched]` has no newline; `buffer`
-/// ends at byte `read` of the file.
+/// Invariants: `start <= searched <= buffer.len()`; `buffer[start..searched]` has no newline;
+/// `buffer` ends at byte `read` of the file.
 struct Lines {
     path: PathBuf,
     file: Arc<dyn DiskFile>,
@@ -240,8 +242,8 @@ impl Lines {
         Ok(Some((&self.buffer[start..end], ending)))
     }
 
-    /// Appends the next chunk to the buffer, after dropping the lines already returned. False at the
-    /// end of the file.
+    /// Appends the next chunk to the buffer, after dropping the lines already returned. False at
+    /// the end of the file.
     fn read_chunk(&mut self) -> Result<bool> {
         let rest = usize::try_from(self.file.length() - self.read).unwrap_or(usize::MAX);
         if rest == 0 {

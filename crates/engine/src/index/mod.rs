@@ -15,6 +15,7 @@
 //! | [`hash`] | a key's hash: table and tag |
 //! | [`entry`] | tag + location in 8 bytes |
 //! | [`bucket`] | a cache line of slots, and when a search ends |
+//! | [`lines`] | buckets in memory, each a cache line |
 //! | [`array`](mod@array) | the buckets of a table at one size, searched from the tag's home on |
 //! | [`table`] | an array that gives way to a larger or smaller one |
 //! | [`sizing`] | how large, so that a key costs 10 to 11 bytes whatever the number of keys |
@@ -30,6 +31,7 @@ mod array;
 mod bucket;
 mod entry;
 mod hash;
+mod lines;
 mod sizing;
 mod sync;
 mod table;
@@ -58,12 +60,6 @@ pub struct Index {
     tables: Box<[Table]>,
     writer: Mutex<Box<[Counts]>>,
     len: AtomicU64,
-}
-
-impl std::fmt::Debug for Index {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Index").field("len", &self.len()).finish_non_exhaustive()
-    }
 }
 
 impl Default for Index {

@@ -47,12 +47,16 @@ impl Sizing {
 
     /// The least number of buckets in the series that holds `entries`.
     pub fn to_hold(self, entries: usize) -> usize {
-        // The least number that holds them; a half too large at most, as the loop sees to.
+        // One too small at most, as a capacity is rounded down.
         let mut least = (entries * 20).div_ceil(SLOTS * 17).max(1);
         while capacity(least) < entries {
             least += 1;
         }
-        let step = ((least as f64).ln() / FACTOR.ln() - self.phase).ceil();
+        if least == 1 {
+            return 1;
+        }
+        // The first step of the series that, rounded up, is no less.
+        let step = (((least - 1) as f64).ln() / FACTOR.ln() - self.phase).floor() + 1.0;
         let buckets = FACTOR.powf(step + self.phase).ceil() as usize;
         buckets.max(least)
     }

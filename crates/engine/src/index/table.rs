@@ -150,6 +150,18 @@ impl Table {
         self.array.replace(Some(array), guard);
     }
 
+    /// Panics if the invariants do not hold.
+    #[cfg(test)]
+    pub fn check(&self, counts: &Counts, guard: &Guard) {
+        let mut entries: Vec<u64> = self.entries(guard).map(Entry::to_bits).collect();
+        entries.sort_unstable();
+        assert!(entries.is_sorted_by(|a, b| a < b), "an entry is there twice");
+        assert_eq!(entries.len(), counts.live());
+        let Some(array) = self.array.load(guard) else { return };
+        assert_eq!(array.check(), counts.deleted());
+        assert!(counts.live() + counts.deleted() <= capacity(array.buckets()));
+    }
+
     /// Moves to an array of `buckets`, leaving the DELETED slots behind.
     #[cold]
     fn rebuild(&self, counts: &mut Counts, buckets: usize, guard: &mut Guard) {

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use crate::disk::DiskFile;
 use crate::error::{Error, Result};
-use crate::ids::{Position, Sequence, ShardId, UnixMillis};
+use crate::ids::{Sequence, ShardId, UnixMillis};
 use crate::fence::Fence;
 use crate::limits::{MAX_BATCH_BYTES, MAX_SEGMENT_SIZE};
-use crate::log::commit::{Change, InFlight, Pending};
+use crate::index::KeyHash;
+use crate::log::commit::{Change, InFlight, Pending, Seen};
 use crate::log::segment::{HEADER_LENGTH, Segment};
 use crate::log::segments::Segments;
 use crate::manifest::Role;
@@ -166,6 +167,8 @@ pub struct Appender {
     scratch: Vec<u8>,
     /// Bytes of records appended since the store was opened.
     pub appended: u64,
+    /// Scratch for what the index said before the append.
+    pub seen: Vec<(KeyHash, Seen)>,
     /// Scratch for what was just appended.
     pub changes: Vec<Change>,
     /// Batches that wait for a sync.
@@ -188,6 +191,7 @@ impl Appender {
             segment_size,
             scratch: Vec::new(),
             appended: 0,
+            seen: Vec::new(),
             changes: Vec::new(),
             pending: Vec::new(),
             led: false,
@@ -198,12 +202,6 @@ impl Appender {
     /// The segment that is appended to, if there is one yet.
     pub fn active(&self) -> Option<&Arc<Segment>> {
         self.active.as_ref().map(|active| &active.segment)
-    }
-
-    /// Where the next record goes.
-    pub fn end(&self) -> Option<Position> {
-        let active = self.active.as_ref()?;
-        Some(Position { segment: active.segment.id, offset: active.offset })
     }
 
     /// The reserve that only removes may use, in bytes.

@@ -17,6 +17,18 @@ use crate::ids::{Location, Sequence};
 use crate::index::KeyHash;
 use crate::record::Kind;
 
+/// What the index said of a key just before its record was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// The key's record is there and takes so many bytes. Good for a first try, since a location
+    /// that the index still has is still that of the key.
+    At(Location, u64),
+    /// The key is not there, and nobody can add it before the record is applied.
+    Absent,
+    /// Nothing that will still be true.
+    Unknown,
+}
+
 /// What one appended record means to the index.
 #[derive(Clone, Copy, Debug)]
 pub struct Change {
@@ -30,6 +42,8 @@ pub struct Change {
     pub sequence: Sequence,
     /// What it does.
     pub kind: Kind,
+    /// What the key had before.
+    pub seen: Seen,
 }
 
 /// The newest effect on a key that is appended but not applied.
@@ -111,10 +125,5 @@ impl Waiter {
                 None => signal = self.signalled.wait(signal).expect("no panic while held"),
             }
         }
-    }
-
-    /// What was told by now, if anything.
-    pub fn poll(&self) -> Option<Signal> {
-        self.signal.lock().expect("no panic while held").take()
     }
 }

@@ -29,6 +29,16 @@ use crate::record::{self, Header, Malformed, Record, Salt};
 /// Bytes before the first record.
 pub const HEADER_LENGTH: u64 = 64;
 
+/// Bytes of a record fetched before its length is known.
+const FIRST_FETCH: u64 = 512;
+
+/// Reads a byte of each of the first cache lines, so that their misses overlap.
+fn touch(bytes: &[u8]) {
+    const LINE: usize = 64;
+    let last = bytes.get(2 * LINE + LINE / 2).copied();
+    std::hint::black_box((bytes.get(LINE).copied(), last));
+}
+
 /// The first bytes of a segment's file.
 pub fn encode_header(store: u64, id: SegmentId, born: Sequence, role: Role) -> [u8; 64] {
     let mut out = [0; HEADER_LENGTH as usize];
@@ -208,6 +218,11 @@ impl Segment {
         self.sealed.store(true, Ordering::Release);
     }
 
+    /// Whether it will never change again and the index reflects all of it.
+    pub fn is_at_rest(&self) -> bool {
+        self.is_sealed() && self.applied() >= self.end()
+    }
+
     /// Whether compaction found damage in it and leaves it alone.
     pub fn is_quarantined(&self) -> bool {
         self.quarantined.load(Ordering::Relaxed)
@@ -344,15 +359,19 @@ impl Segment {
     ) -> Result<R> {
         let malformed = |why: Malformed| Error::damaged(&self.path, offset, why.describe());
         let readable = self.end().saturating_sub(offset);
-        if readable < record::HEADER_LENGTH as u64 {
-            return Err(malformed(Malformed::Short));
-        }
-        let head = self.fetch(file, source, offset, record::HEADER_LENGTH)?;
-        let header = Header::decode(&head).map_err(malformed)?;
+        let start = self.fetch(file, source, offset, readable.min(FIRST_FETCH) as usize)?;
+        // All lines of a short record are asked for at once, not one after the other.
+        touch(&start);
+        let header = Header::decode(&start).map_err(malformed)?;
         if header.record_length() > readable {
             return Err(malformed(Malformed::Short));
         }
-        let bytes = self.fetch(file, source, offset, header.record_length() as usize)?;
+        let length = header.record_length() as usize;
+        if length <= start.len() {
+            let record = header.check(&start, self.salt, offset).map_err(malformed)?;
+            return Ok(take(&header, &record));
+        }
+        let bytes = self.fetch(file, source, offset, length)?;
         let record = header.check(&bytes, self.salt, offset).map_err(malformed)?;
         Ok(take(&header, &record))
     }

@@ -127,6 +127,11 @@ pub fn recover(
     trust: Trust,
 ) -> Result<Recovered> {
     let disk = &*options.disk;
+    if on_damage == OnDamage::Refuse {
+        // The last process may have been killed between giving a file its name and making the name
+        // durable: what is relied on from here on must not be undone by a power cut.
+        disk.sync_directory(names.logs()).map_err(|e| Error::io("sync", names.logs(), e))?;
+    }
     let files = disk.list(names.logs()).map_err(|e| Error::io("list", names.logs(), e))?;
     let mut kvs1_logs = kvs1::logs(disk, names)?;
     let mut manifest = match Manifest::load(disk, names)? {
@@ -252,10 +257,12 @@ fn starts_with_magic(disk: &dyn Disk, path: &Path) -> Result<bool> {
     Ok(first_bytes(disk, path)? == SEGMENT_MAGIC)
 }
 
-/// Whether a file is a segment, or the empty beginning of one. Others are left alone.
+/// Whether a file is a segment, or the torn beginning of one. Others are left alone.
 fn is_ours(disk: &dyn Disk, path: &Path) -> Result<bool> {
     let start = first_bytes(disk, path)?;
-    Ok(start.iter().all(|b| *b == 0) || start == SEGMENT_MAGIC)
+    let written = start.iter().zip(SEGMENT_MAGIC).take_while(|(byte, magic)| **byte == *magic);
+    let written = written.count();
+    Ok(start[written..].iter().all(|byte| *byte == 0))
 }
 
 /// A recovery on its way.

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::error::{Error, Result};
 use crate::ids::{Location, Sequence, UnixMillis};
-use crate::index::{Index, KeyHash};
+use crate::index::{Index, IndexWriter, KeyHash};
 use crate::limits::MIN_KEY_LENGTH;
-use crate::log::commit::{Change, Completion, InFlight, Pending, Signal, Waiter};
+use crate::log::commit::{Change, Completion, InFlight, Pending, Seen, Signal, Waiter};
 use crate::log::segment::Found;
 use crate::log::{Appender, Effect, Operation, Segment, Segments};
 use crate::options::{Durability, Maintenance, Options};
@@ -60,8 +60,6 @@ pub struct Current {
     pub location: Location,
     /// Its version.
     pub sequence: Sequence,
-    /// When it expires.
-    pub expires_at: Option<UnixMillis>,
 }
 
 /// What a conditional write decided.
@@ -258,8 +256,8 @@ impl Core {
     }
 
     fn unexpired(&self, location: Location, found: Found) -> Option<Current> {
-        let (sequence, expires_at) = (found.sequence, found.expires_at);
-        (!self.is_expired(expires_at)).then_some(Current { location, sequence, expires_at })
+        let current = Current { location, sequence: found.sequence };
+        (!self.is_expired(found.expires_at)).then_some(current)
     }
 
     fn check_operations(&self, operations: &[Operation<'_>]) -> Result<()> {
@@ -286,15 +284,12 @@ impl Core {
 
     /// Appends; fills `appender.changes` with what is to be applied.
     fn append(&self, appender: &mut Appender, operations: &[Operation<'_>]) -> Result<Sequence> {
-        // Damage under a key shows before the write, while it can still be refused.
-        let guard = pin();
-        for operation in operations {
-            let hash = self.hash(operation.key);
-            self.index.find(&guard, hash, |location| {
-                Ok::<_, Error>(self.match_key(location, operation.key, &guard)?.is_some())
-            })?;
+        let mut seen = std::mem::take(&mut appender.seen);
+        let looked = self.look_up(operations, &mut seen);
+        if let Err(error) = looked {
+            appender.seen = seen;
+            return Err(error);
         }
-        drop(guard);
         let mut changes = std::mem::take(&mut appender.changes);
         changes.clear();
         let mut user_bytes = 0;
@@ -308,17 +303,50 @@ impl Core {
                 Effect::Remove => (Kind::Remove, 0),
             };
             user_bytes += (operation.key.len() + value) as u64;
+            let (hash, seen) = seen[number];
             changes.push(Change {
-                hash: self.hash(operation.key),
+                hash,
                 location: segment.location(placed.offset),
                 length: placed.length,
                 sequence: placed.sequence,
                 kind,
+                seen,
             });
         });
         appender.changes = changes;
+        appender.seen = seen;
         self.counters.user_bytes.fetch_add(user_bytes, Ordering::Relaxed);
         last
+    }
+
+    /// Looks up what each key has now, which shows damage under it while the write can still be
+    /// refused.
+    fn look_up(
+        &self,
+        operations: &[Operation<'_>],
+        seen: &mut Vec<(KeyHash, Seen)>,
+    ) -> Result<()> {
+        seen.clear();
+        // Only then is a single key that is absent now absent when the record is applied.
+        let applied_at_once =
+            operations.len() == 1 && self.options.durability != Durability::Always;
+        let guard = pin();
+        for operation in operations {
+            let hash = self.hash(operation.key);
+            let mut length = 0;
+            let found = self.index.find(&guard, hash, |location| {
+                let found = self.match_key(location, operation.key, &guard)?;
+                length = found.map_or(0, |found| found.length);
+                Ok::<_, Error>(found.is_some())
+            })?;
+            let state = match found {
+                Some(location) => Seen::At(location, length),
+                None if applied_at_once => Seen::Absent,
+                None => Seen::Unknown,
+            };
+            seen.push((hash, state));
+        }
+        Ok(())
     }
 
     /// Appends a batch and applies it at once, for a store that does not wait for the disk, or during
@@ -367,36 +395,51 @@ impl Core {
         let guard = pin();
         let mut index = self.index.writer();
         for (key, change) in changes {
-            let mut old_length = 0;
-            let found = index.find(change.hash, |location| {
-                let found = self.match_key(location, key, &guard)?;
-                old_length = found.map_or(0, |found| found.length);
-                Ok::<_, Error>(found.is_some())
-            });
-            let old = found.map_err(|error| {
-                self.segments.fence.raise(&error);
-                Error::OutcomeUnknown { cause: error.to_string() }
-            })?;
-            if let Some(old) = old {
-                self.segment(old, &guard).add_stale(old_length);
+            let old = match change.seen {
+                Seen::Absent => None,
+                Seen::At(old, length) if index.contains(change.hash, old) => Some((old, length)),
+                _ => self.find_old(&index, key, &change, &guard)?,
+            };
+            if let Some((old, length)) = old {
+                self.segment(old, &guard).add_stale(length);
             }
-            match (change.kind, old) {
-                (Kind::Set, Some(old)) => {
-                    let replaced = index.replace(change.hash, old, change.location);
-                    assert!(replaced, "nobody else writes the index");
+            let taken = match (change.kind, old) {
+                (Kind::Set, Some((old, _))) => index.replace(change.hash, old, change.location),
+                (Kind::Remove, Some((old, _))) => index.remove(change.hash, old),
+                (Kind::Set, None) => {
+                    index.insert(change.hash, change.location);
+                    true
                 }
-                (Kind::Set, None) => index.insert(change.hash, change.location),
-                (Kind::Remove, Some(old)) => {
-                    let removed = index.remove(change.hash, old);
-                    assert!(removed, "nobody else writes the index");
-                }
-                (Kind::Remove, None) => {}
-            }
+                (Kind::Remove, None) => true,
+            };
+            assert!(taken, "nobody else writes the index");
             if change.kind == Kind::Remove {
-                self.segment(change.location, &guard).add_tombstone(change.length, change.sequence);
+                let segment = self.segment(change.location, &guard);
+                segment.add_tombstone(change.length, change.sequence);
             }
         }
         Ok(())
+    }
+
+    /// The record a key has in the index, and its length.
+    fn find_old(
+        &self,
+        index: &IndexWriter<'_>,
+        key: &[u8],
+        change: &Change,
+        guard: &Guard,
+    ) -> Result<Option<(Location, u64)>> {
+        let mut length = 0;
+        let found = index.find(change.hash, |location| {
+            let found = self.match_key(location, key, guard)?;
+            length = found.map_or(0, |found| found.length);
+            Ok::<_, Error>(found.is_some())
+        });
+        let found = found.map_err(|error| {
+            self.segments.fence.raise(&error);
+            Error::OutcomeUnknown { cause: error.to_string() }
+        })?;
+        Ok(found.map(|location| (location, length)))
     }
 
     // --- group commit ---
@@ -439,7 +482,7 @@ impl Core {
     pub fn lead(&self, own: Option<&Waiter>) {
         loop {
             let (group, outcome) = self.commit_group();
-            let next = self.hand_over(&group, own.is_some());
+            let next = self.hand_over(&group, &outcome, own.is_some());
             let again = matches!(next, Next::Continue);
             match next {
                 Next::Waiter(waiter) => waiter.signal(Signal::Lead),
@@ -474,19 +517,14 @@ impl Core {
             }
             Ok(())
         });
-        if applied.is_ok() {
-            for (segment, end) in &targets {
-                segment.set_applied(*end);
-            }
-            if let Some(last) = group.iter().map(|pending| pending.last).max() {
-                self.segments.set_applied(last);
-            }
-        }
         (group, applied)
     }
 
-    fn hand_over(&self, group: &[Pending], has_own: bool) -> Next {
+    fn hand_over(&self, group: &[Pending], outcome: &Result<()>, has_own: bool) -> Next {
         let mut appender = self.appender();
+        if outcome.is_ok() {
+            self.note_applied(group);
+        }
         for (key, change) in group.iter().flat_map(|pending| &pending.changes) {
             if appender.in_flight.get(key).is_some_and(|f| f.sequence == change.sequence) {
                 appender.in_flight.remove(key);
@@ -503,6 +541,19 @@ impl Core {
                 Next::Continue
             }
             Some(Completion::Call(_)) => Next::Committer,
+        }
+    }
+
+    /// Notes that the index reflects a group. While the appender is held: from then on compaction may
+    /// move its records, so nobody may still find them in flight, and a checkpoint must see it of
+    /// all segments or of none.
+    fn note_applied(&self, group: &[Pending]) {
+        let guard = pin();
+        for pending in group {
+            let Some((_, change)) = pending.changes.last() else { continue };
+            let end = change.location.offset() + change.length;
+            self.segment(change.location, &guard).set_applied(end);
+            self.segments.set_applied(pending.last);
         }
     }
 
