@@ -20,9 +20,15 @@
 //! * The borrow that [`Published::load`] returns outlives neither the pin nor the [`Published`].
 
 #[cfg(not(loom))]
-pub use epoch::{Guard, Published, defer, pin};
+pub use epoch::{Guard, Published, collect, defer, pin};
 #[cfg(loom)]
-pub use kept::{Guard, Published, defer, pin};
+pub use kept::{Guard, Published, collect, defer, pin};
+
+impl<T: Send + Sync + 'static> std::fmt::Debug for Published<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Published")
+    }
+}
 
 #[cfg(not(loom))]
 mod epoch {
@@ -53,6 +59,12 @@ mod epoch {
     pub fn defer(guard: &Guard, action: impl FnOnce() + Send + 'static) {
         guard.0.defer(action);
         guard.0.flush();
+    }
+
+    /// Frees what can be freed by now. For a store that nobody uses at the moment, whose garbage
+    /// would wait for the next visitor.
+    pub fn collect() {
+        crossbeam_epoch::pin().flush();
     }
 
     /// A place that holds a value or nothing, read without a lock.
@@ -123,6 +135,9 @@ mod kept {
         /// Lets go of what was loaded so far.
         pub fn repin(&mut self) {}
     }
+
+    /// Frees nothing.
+    pub fn collect() {}
 
     /// Never runs `action`: to the model, some reader never leaves.
     pub fn defer(_guard: &Guard, action: impl FnOnce() + Send + 'static) {

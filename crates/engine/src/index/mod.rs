@@ -62,6 +62,12 @@ pub struct Index {
     len: AtomicU64,
 }
 
+impl std::fmt::Debug for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Index").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
 impl Default for Index {
     fn default() -> Index {
         Index::new()

@@ -424,6 +424,15 @@ mod together {
         (number % KEYS == key).then_some(number / KEYS)
     }
 
+    /// Ends the readers' work even if the writer fails.
+    struct SetAtTheEnd<'a>(&'a AtomicBool);
+
+    impl Drop for SetAtTheEnd<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+
     struct Shared {
         index: Index,
         /// The version of each key that was put before any later reader started.
@@ -440,6 +449,7 @@ mod together {
 
         /// Gives every key a next version; the keys that do not last exist only half of the time.
         fn write(&self) {
+            let _end = SetAtTheEnd(&self.over);
             for version in 1..=ROUNDS {
                 for key in LASTING..KEYS {
                     self.index.writer().insert(key_hash(key), record(key, version));
@@ -450,7 +460,6 @@ mod together {
                     self.move_on(key % LASTING);
                 }
             }
-            self.over.store(true, Ordering::Release);
         }
 
         fn move_on(&self, key: u64) {

@@ -10,8 +10,11 @@
 //! all that was appended before it began. When done it hands over to a writer of the next group,
 //! before it wakes its own, so that the disk is never idle while somebody waits for it.
 
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
+use crate::disk::Disk;
 use crate::error::Result;
 use crate::ids::{Location, Sequence};
 use crate::index::KeyHash;
@@ -89,6 +92,47 @@ impl Completion {
         match self {
             Completion::Thread(waiter) => waiter.signal(Signal::Done(outcome)),
             Completion::Call(function) => function(outcome),
+        }
+    }
+}
+
+/// Lets a commit wait a moment for the writers of the last one.
+///
+/// Writers that write again as soon as they are told would otherwise split in two groups that take
+/// turns, each waiting for the sync of the other: the first to return starts a sync all by itself.
+/// The wait ends when as many are there as last time, or half a sync's time has passed.
+#[derive(Debug, Default)]
+pub struct Gathering {
+    pending: AtomicUsize,
+    last_group: AtomicUsize,
+    last_sync_nanos: AtomicU64,
+}
+
+impl Gathering {
+    /// Notes how many batches are pending.
+    pub fn arrived(&self, pending: usize) {
+        self.pending.store(pending, Ordering::Relaxed);
+    }
+
+    /// Notes a commit: how many batches it took and how long its sync was.
+    pub fn committed(&self, group: usize, sync: Duration) {
+        self.last_group.store(group, Ordering::Relaxed);
+        self.last_sync_nanos.store(sync.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// Waits for as many batches as the last group had, but not for long.
+    pub fn wait(&self, disk: &dyn Disk) {
+        let expected = self.last_group.load(Ordering::Relaxed);
+        if self.pending.load(Ordering::Relaxed) >= expected {
+            return;
+        }
+        let longest = Duration::from_nanos(self.last_sync_nanos.load(Ordering::Relaxed) / 2);
+        let begun = disk.monotonic();
+        while self.pending.load(Ordering::Relaxed) < expected {
+            if disk.monotonic().saturating_sub(begun) >= longest {
+                return;
+            }
+            std::thread::yield_now();
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::ids::{Location, Sequence, UnixMillis};
 use crate::index::{Index, IndexWriter, KeyHash};
 use crate::limits::MIN_KEY_LENGTH;
-use crate::log::commit::{Change, Completion, InFlight, Pending, Seen, Signal, Waiter};
+use crate::log::commit::{Change, Completion, Gathering, InFlight, Pending, Seen, Signal, Waiter};
 use crate::log::segment::Found;
 use crate::log::{Appender, Effect, Operation, Segment, Segments};
 use crate::options::{Durability, Maintenance, Options};
@@ -42,6 +42,8 @@ pub struct Core {
     pub index: Index,
     /// The end of its log.
     appender: Mutex<Appender>,
+    /// How the last commits went.
+    gathering: Gathering,
     /// Held by whoever syncs the log.
     syncing: Mutex<()>,
     /// Held by compaction, checkpoint, backup and export: one of them at a time.
@@ -84,6 +86,7 @@ impl Core {
             segments,
             index,
             appender: Mutex::new(appender),
+            gathering: Gathering::default(),
             syncing: Mutex::new(()),
             maintenance: Mutex::default(),
             signals: Signals::default(),
@@ -105,8 +108,9 @@ impl Core {
         if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 
-    /// Marks the store as closed; says whether it was open.
+    /// Marks the store as closed; says whether it was open. Nothing is appended from here on.
     pub fn mark_closed(&self) -> bool {
+        let _appender = self.appender();
         !self.closed.swap(true, Ordering::AcqRel)
     }
 
@@ -206,8 +210,9 @@ impl Core {
         key: &'a [u8],
         decide: impl FnOnce(Option<Current>) -> Result<Decision<'a>>,
     ) -> Result<Option<Sequence>> {
-        self.check_open()?;
         let mut appender = self.appender();
+        // Looked at under the lock, as in `append`: the store may have been closed while we waited.
+        self.check_open()?;
         let (current, undecided) = self.current(&appender, key)?;
         let effect = match decide(current)? {
             Decision::Write(effect) => effect,
@@ -284,6 +289,7 @@ impl Core {
 
     /// Appends; fills `appender.changes` with what is to be applied.
     fn append(&self, appender: &mut Appender, operations: &[Operation<'_>]) -> Result<Sequence> {
+        self.check_open()?;
         let mut seen = std::mem::take(&mut appender.seen);
         let looked = self.look_up(operations, &mut seen);
         if let Err(error) = looked {
@@ -384,6 +390,7 @@ impl Core {
             appender.in_flight.insert(key.clone(), in_flight);
         }
         appender.pending.push(Pending { changes, last, completion });
+        self.gathering.arrived(appender.pending.len());
         Ok(())
     }
 
@@ -471,11 +478,12 @@ impl Core {
         if std::mem::replace(&mut appender.led, true) {
             return;
         }
-        drop(appender);
-        match self.options.maintenance {
-            Maintenance::Background => self.signals.wake_committer(),
-            Maintenance::Manual => self.lead(None),
+        if self.options.maintenance == Maintenance::Background {
+            // Under the lock: so the store is not closed, and its thread will hear it.
+            return self.signals.wake_committer();
         }
+        drop(appender);
+        self.lead(None);
     }
 
     /// Commits group after group until `own` is among them (or none is left), then hands over.
@@ -486,8 +494,7 @@ impl Core {
             let again = matches!(next, Next::Continue);
             match next {
                 Next::Waiter(waiter) => waiter.signal(Signal::Lead),
-                Next::Committer => self.signals.wake_committer(),
-                Next::Nobody | Next::Continue => {}
+                Next::Nobody | Next::Committer | Next::Continue => {}
             }
             for pending in group {
                 let outcome = match &outcome {
@@ -504,12 +511,16 @@ impl Core {
 
     /// Takes all that is pending, syncs and applies it.
     fn commit_group(&self) -> (Vec<Pending>, Result<()>) {
+        let clock = &*self.options.disk;
+        self.gathering.wait(clock);
         let syncing = self.syncing.lock().expect("no panic while syncing");
         let mut appender = self.appender();
         let group = std::mem::take(&mut appender.pending);
         let targets = sync_targets(&appender);
         drop(appender);
+        let begun = clock.monotonic();
         let synced = self.sync_targets(&targets);
+        self.gathering.committed(group.len(), clock.monotonic().saturating_sub(begun));
         drop(syncing);
         let applied = synced.and_then(|()| {
             for pending in &group {
@@ -537,10 +548,15 @@ impl Core {
             }
             Some(_) if !has_own => Next::Continue,
             Some(Completion::Thread(waiter)) => Next::Waiter(Arc::clone(waiter)),
-            Some(Completion::Call(_)) if self.options.maintenance == Maintenance::Manual => {
+            Some(Completion::Call(_))
+                if self.options.maintenance == Maintenance::Manual || self.check_open().is_err() =>
+            {
                 Next::Continue
             }
-            Some(Completion::Call(_)) => Next::Committer,
+            Some(Completion::Call(_)) => {
+                self.signals.wake_committer();
+                Next::Committer
+            }
         }
     }
 
@@ -569,11 +585,11 @@ impl Core {
     }
 
     fn sync_targets(&self, targets: &[(Arc<Segment>, u64)]) -> Result<()> {
-        self.segments.fence.check().map_err(unknown)?;
         for (segment, end) in targets {
             if segment.synced() >= *end {
                 continue;
             }
+            self.segments.fence.check().map_err(unknown)?;
             segment.file().sync().map_err(|error| {
                 let error = Error::io("sync", &segment.path, error);
                 self.segments.fence.raise(&error);

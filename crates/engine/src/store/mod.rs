@@ -293,6 +293,8 @@ impl Open {
         }
         self.threads.stop(&self.core);
         let ended = self.core.end();
+        // Whatever is still under way finds all its writes synced, and may make no more.
+        self.core.segments.fence.raise(&Error::Closed);
         // The files are free for the next process once the lock is.
         *self.lock.lock().expect("no panic while held") = None;
         ended

@@ -1,0 +1,290 @@
+//! What may stand on the command line. The texts here are the help.
+
+use std::ffi::{OsStr, OsString};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aryavarth::Durability;
+use clap::{Args, Parser, Subcommand};
+
+use crate::duration::{parse as parse_span, parse_durability};
+use crate::exit::{self, Exit};
+use crate::failure::{Failure, Result};
+use crate::files::Place;
+use crate::formats::Format;
+use crate::spelling::from_base64;
+
+/// Where the help shows the options that every command has.
+const GLOBAL: &str = "Options of all commands";
+
+/// A key-value store in a directory: what is acknowledged is not lost.
+#[derive(Debug, Parser)]
+#[command(name = "aryavarth", version, after_help = exit::table())]
+pub struct Arguments {
+    /// Directory of the store; its files are in DIR/logs
+    #[arg(
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        env = "ARYAVARTH_DIR",
+        default_value = ".",
+        value_name = "DIR"
+    )]
+    pub dir: PathBuf,
+
+    /// What an acknowledged write survives: always (power cut), interval:TIME (process death; a
+    /// power cut loses at most TIME), os (process death)
+    #[arg(
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        default_value = "always",
+        value_name = "always|interval:TIME|os",
+        value_parser = parse_durability
+    )]
+    pub durability: Durability,
+
+    /// Print results and errors as JSON, one object a line
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub json: bool,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Store a value under a key; prints nothing
+    Set(Set),
+    /// Print the value of a key, and a newline
+    Get(Get),
+    /// Remove keys, all at once; prints nothing
+    #[command(visible_alias = "remove")]
+    Rm(Rm),
+    /// Print the keys, in no particular order
+    List(List),
+    /// Print how many keys there are
+    Count(Count),
+    /// Print sizes and counters
+    Stats,
+    /// Check every byte of the store against its checksums, without changing anything
+    Verify,
+    /// Rewrite the log without what is stale
+    Compact,
+    /// Copy the store to a new directory
+    Backup(Backup),
+    /// Make the store in --dir, which must be new or empty, from a backup
+    Restore(Restore),
+    /// Store the records of a file
+    Import(Import),
+    /// Write all records to a file, in the order in which they were stored
+    Export(Export),
+    /// Print the log, one JSON object a record
+    Log(Log),
+    /// Measure this store and this machine, in a scratch directory inside --dir
+    Bench(Bench),
+    /// Print a completion script for a shell
+    Completions(Completions),
+}
+
+/// How keys are given on the command line.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct KeySpelling {
+    /// Keys are given in base64, for bytes that are hard to type
+    #[arg(long)]
+    key_base64: bool,
+}
+
+impl KeySpelling {
+    /// The bytes of a key given as `text`.
+    ///
+    /// # Errors
+    /// If it should be base64 and is not.
+    pub fn bytes(self, text: &OsStr) -> Result<Vec<u8>> {
+        let bytes = text.as_encoded_bytes();
+        if !self.key_base64 {
+            return Ok(bytes.to_vec());
+        }
+        from_base64(bytes).map_err(|detail| {
+            Failure::new(Exit::Usage, format!("key {} is {detail}", text.display()))
+        })
+    }
+}
+
+/// Arguments of `set`.
+#[derive(Debug, Args)]
+pub struct Set {
+    /// The key
+    #[arg(allow_negative_numbers = true)]
+    pub key: OsString,
+    /// The value; - takes all of standard input, byte for byte
+    #[arg(allow_negative_numbers = true, required_unless_present = "file")]
+    pub value: Option<OsString>,
+    /// Take the value from a file, byte for byte
+    #[arg(long, value_name = "PATH", conflicts_with = "value")]
+    pub file: Option<PathBuf>,
+    /// Let the key go after this time, such as 500ms, 10s, 5m, 1h, 2d
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
+    pub ttl: Option<Duration>,
+    /// Only if the key is not there yet; exit code 1 if it is
+    #[arg(long, conflicts_with = "if_present")]
+    pub if_absent: bool,
+    /// Only if the key is there already; exit code 1 if it is not
+    #[arg(long)]
+    pub if_present: bool,
+    /// How the key is given.
+    #[command(flatten)]
+    pub spelling: KeySpelling,
+}
+
+/// Arguments of `get`.
+#[derive(Debug, Args)]
+pub struct Get {
+    /// The key
+    #[arg(allow_negative_numbers = true)]
+    pub key: OsString,
+    /// Print exactly the bytes of the value, without a newline after it
+    #[arg(long, conflicts_with_all = ["output", "json"])]
+    pub raw: bool,
+    /// Write exactly the bytes of the value to a file
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// How the key is given.
+    #[command(flatten)]
+    pub spelling: KeySpelling,
+}
+
+/// Arguments of `rm`.
+#[derive(Debug, Args)]
+pub struct Rm {
+    /// The keys; those that are there are removed even if others are not
+    #[arg(required = true, allow_negative_numbers = true)]
+    pub keys: Vec<OsString>,
+    /// How the keys are given.
+    #[command(flatten)]
+    pub spelling: KeySpelling,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only keys that begin with this
+    #[arg(long)]
+    pub prefix: Option<OsString>,
+    /// At most this many
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Print key, tab and value; both escaped as in the format tsv
+    #[arg(long)]
+    pub values: bool,
+    /// How the prefix is given.
+    #[command(flatten)]
+    pub spelling: KeySpelling,
+}
+
+/// Arguments of `count`.
+#[derive(Debug, Args)]
+pub struct Count {
+    /// Only keys that begin with this
+    #[arg(long)]
+    pub prefix: Option<OsString>,
+    /// How the prefix is given.
+    #[command(flatten)]
+    pub spelling: KeySpelling,
+}
+
+/// Arguments of `backup`.
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// Where the copy goes: a new or empty directory
+    #[arg(value_name = "DIR")]
+    pub to: PathBuf,
+}
+
+/// Arguments of `restore`.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// A directory that `backup` made
+    pub backup: PathBuf,
+}
+
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The file; - for standard input
+    pub file: Place,
+    /// Format of the file [default: by its name: .jsonl .ndjson .json, .tsv, otherwise lines; jsonl
+    /// for -]
+    #[arg(long)]
+    pub format: Option<Format>,
+    /// Records stored at once: all of them or, after a crash, none; 4 MiB end a batch too
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub batch: NonZeroUsize,
+    /// Print how many records are stored, after each batch
+    #[arg(long)]
+    pub acknowledge: bool,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The file; - for standard output
+    pub file: Place,
+    /// Format of the file [default: by its name: .jsonl .ndjson .json, .tsv, otherwise lines; jsonl
+    /// for -]
+    #[arg(long)]
+    pub format: Option<Format>,
+    /// Leave out what is damaged, with a warning each; exit code 3 if anything was
+    #[arg(long)]
+    pub skip_damaged: bool,
+}
+
+/// Arguments of `log`.
+#[derive(Debug, Args)]
+pub struct Log {
+    /// Print where each record is, and its bytes
+    #[arg(long)]
+    pub physical: bool,
+    /// At most this many
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Keys to store
+    #[arg(long, value_name = "N", default_value = "100000")]
+    pub keys: NonZeroUsize,
+    /// Bytes of each value
+    #[arg(long, value_name = "BYTES", default_value = "128")]
+    pub value: usize,
+    /// Threads that read and write
+    #[arg(long, value_name = "N", default_value = "4")]
+    pub threads: NonZeroUsize,
+    /// How long each rate is measured, but the load
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_span)]
+    pub time: Duration,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}

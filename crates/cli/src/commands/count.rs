@@ -1,0 +1,24 @@
+//! `count`: prints how many keys there are.
+
+use aryavarth::Create;
+use serde_json::json;
+
+use super::Context;
+use crate::arguments::Count;
+use crate::failure::Result;
+use crate::output::Output;
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever opening and reading give.
+pub fn run(arguments: &Count, context: &Context, output: &mut Output) -> Result<()> {
+    let prefix = match &arguments.prefix {
+        Some(text) => arguments.spelling.bytes(text)?,
+        None => Vec::new(),
+    };
+    let store = context.visit(Create::Never)?;
+    // Not `len`, which may still count keys that have expired.
+    let count = store.iter_prefix(prefix).try_fold(0_u64, |n, entry| entry.map(|_| n + 1))?;
+    output.result(&json!({ "count": count }), &count.to_string())
+}

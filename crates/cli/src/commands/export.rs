@@ -1,0 +1,129 @@
+//! `export`: writes all records to a file, in the order in which they were stored.
+
+use aryavarth::{Entry, Error, Export, KvStore};
+use serde_json::json;
+
+use super::Context;
+use crate::arguments::Export as Arguments;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result, finding, tell, warn};
+use crate::files::{Place, Target};
+use crate::formats::Format;
+use crate::output::{Output, Style, counted, to_json};
+use crate::progress::{Progress, Unit};
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Exit::Damage`] at the first damage, or with `--skip-damaged` after all else is written;
+/// [`Exit::Input`] if the format cannot hold an entry; whatever reading and writing give.
+pub fn run(arguments: &Arguments, context: &Context, output: &mut Output) -> Result<()> {
+    let on_damage = if arguments.skip_damaged { OnDamage::LeaveOut } else { OnDamage::Stop };
+    let style = output.style();
+    let (store, damage) = open(context, on_damage)?;
+    let mut exporter = Exporter {
+        target: Target::create(&arguments.file, output)?,
+        format: arguments.format.unwrap_or_else(|| Format::of(&arguments.file)),
+        style,
+        on_damage,
+        written: 0,
+        left_out: 0,
+    };
+    damage.iter().for_each(|error| exporter.leave_out(error));
+    exporter.all(store.export()?)?;
+    let (written, left_out) = (exporter.written, exporter.left_out);
+    exporter.target.finish()?;
+    report(&arguments.file, written, left_out, output)?;
+    if left_out == 0 {
+        return Ok(());
+    }
+    let places = counted(left_out, "place");
+    Err(Failure::new(Exit::Damage, format!("left out what is damaged, in {places}")))
+}
+
+/// What to do with what cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OnDamage {
+    /// Write nothing.
+    Stop,
+    /// Write the rest.
+    LeaveOut,
+}
+
+/// The store, and the damage that had to be passed over to open it.
+fn open(context: &Context, on_damage: OnDamage) -> Result<(KvStore, Vec<Error>)> {
+    match KvStore::open_with(context.directory(), context.reading()) {
+        Ok(store) => Ok((store, Vec::new())),
+        Err(error) if on_damage == OnDamage::LeaveOut && error.is_damage() => {
+            let store = KvStore::salvage(context.directory(), context.reading())?;
+            let mut damage = store.skipped_damage().to_vec();
+            if damage.is_empty() {
+                damage.push(error);
+            }
+            Ok((store, damage))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+struct Exporter<'a> {
+    target: Target<'a>,
+    format: Format,
+    style: Style,
+    on_damage: OnDamage,
+    written: u64,
+    left_out: u64,
+}
+
+impl Exporter<'_> {
+    fn all(&mut self, entries: Export<'_>) -> Result<()> {
+        let mut progress = Progress::new("exporting", Unit::Entries);
+        let total = entries.total();
+        let mut line = Vec::new();
+        for entry in entries {
+            match entry {
+                Ok(entry) => self.write(&entry, &mut line)?,
+                Err(error) if self.on_damage == OnDamage::LeaveOut && is_of_one_record(&error) => {
+                    self.leave_out(&error);
+                }
+                Err(error) => return Err(error.into()),
+            }
+            progress.update(self.written, Some(total));
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, entry: &Entry, line: &mut Vec<u8>) -> Result<()> {
+        line.clear();
+        let held = self.format.write(entry, line);
+        held.map_err(|detail| Failure::new(Exit::Input, detail))?;
+        self.target.write(line)?;
+        self.written += 1;
+        Ok(())
+    }
+
+    fn leave_out(&mut self, error: &Error) {
+        warn(self.style, Exit::Damage, &format!("left out: {}", finding(error)));
+        self.left_out += 1;
+    }
+}
+
+/// Whether the records after the one that gave `error` may still be read.
+fn is_of_one_record(error: &Error) -> bool {
+    error.is_damage() || matches!(error, Error::Io { .. })
+}
+
+/// The report; on standard error if standard output has the records.
+fn report(place: &Place, written: u64, left_out: u64, output: &mut Output) -> Result<()> {
+    let json = json!({ "records": written, "damaged": left_out });
+    match (place, output.style()) {
+        (Place::File(_), _) => {
+            output.result(&json, &format!("exported {}", counted(written, "record")))
+        }
+        (Place::Standard, Style::Json) => {
+            tell(&to_json(&json));
+            Ok(())
+        }
+        (Place::Standard, Style::Text) => Ok(()),
+    }
+}

@@ -1,0 +1,209 @@
+//! Stops the machine at every call of a workload and tries everything a crash may leave.
+//!
+//! ```text
+//!  run 0:  all the calls, 1 … N
+//!  run k:  calls 1 … k-1, then the crash ─▶ image of each plan ─▶ reopened ─▶ one of the allowed
+//!                                                    └─ crash again while it is reopened
+//! ```
+//!
+//! Crash points that leave the same bytes and the same promises are tried once, and an image is
+//! reopened once however many crashes lead to it.
+
+use std::collections::{HashMap, HashSet};
+
+use aryavarth::Durability;
+use aryavarth::disk::Disk;
+use aryavarth::disk::sim::{Call, CallKind, CrashPlan, SimDisk};
+
+use crate::common::model::{Bytes, Contents, History};
+use crate::common::run::{Progress, run};
+use crate::common::observe::Depth;
+use crate::common::{Context, observe};
+
+/// What was found in an image.
+#[derive(Clone, Debug)]
+struct Found {
+    contents: Contents,
+    backups: Vec<(&'static str, Option<Contents>)>,
+}
+
+/// A disk as a workload finds it at its beginning.
+pub type MakeDisk = fn() -> SimDisk;
+
+/// An enumeration on its way.
+pub struct EveryCall<'a> {
+    history: &'a History,
+    durability: Durability,
+    make_disk: MakeDisk,
+    /// One in so many images is crashed again while it is reopened.
+    again: u128,
+    /// Checks of the raw image, before anybody opens it.
+    inspect: fn(&SimDisk),
+    keys: Vec<Bytes>,
+    found: HashMap<u128, Found>,
+    /// Images looked at, counting those seen before.
+    pub images: u64,
+}
+
+impl<'a> EveryCall<'a> {
+    /// All crashes of `history` on a disk that `make_disk` makes.
+    pub fn new(history: &'a History, durability: Durability, make_disk: MakeDisk) -> EveryCall<'a> {
+        EveryCall {
+            history,
+            durability,
+            make_disk,
+            again: 40,
+            inspect: |_| {},
+            keys: history.keys(),
+            found: HashMap::new(),
+            images: 0,
+        }
+    }
+
+    /// One in `again` images is crashed again while it is reopened.
+    pub fn crash_again_in(mut self, again: u128) -> EveryCall<'a> {
+        self.again = again;
+        self
+    }
+
+    /// Has `inspect` look at every image before it is opened, and after.
+    pub fn inspect_with(mut self, inspect: fn(&SimDisk)) -> EveryCall<'a> {
+        self.inspect = inspect;
+        self
+    }
+
+    /// Tries them all.
+    pub fn run(mut self) {
+        let disk = (self.make_disk)();
+        let (progress, store) = run(self.history, &disk, self.durability);
+        assert_eq!(progress.acknowledged, self.history.steps.len());
+        drop(store);
+        let trace = disk.trace();
+        let mut tried = HashSet::new();
+        for call in &trace {
+            self.crash_before(&trace, call, &mut tried);
+            if call.kind == CallKind::Write {
+                self.kill_within(call);
+            }
+        }
+        assert!(self.images > trace.len() as u64, "there was something to lose");
+        let (images, distinct) = (self.images, self.found.len());
+        eprintln!("{} calls, {images} images, {distinct} distinct", trace.len());
+    }
+
+    /// The crash at `call`, of which nothing is done.
+    fn crash_before(
+        &mut self,
+        trace: &[Call],
+        call: &Call,
+        tried: &mut HashSet<(usize, Progress)>,
+    ) {
+        let disk = (self.make_disk)();
+        disk.crash_at(call.number);
+        let (progress, store) = run(self.history, &disk, self.durability);
+        drop(store);
+        assert!(disk.is_crashed());
+        let before = &trace[..call.number as usize - 1];
+        let changes = before.iter().filter(|call| changes_disk(call)).count();
+        if !tried.insert((changes, progress.clone())) {
+            return;
+        }
+        for plan in disk.plans() {
+            self.check(&disk, call, plan, &progress);
+        }
+    }
+
+    /// The process is killed while it writes: the first bytes are with the system.
+    fn kill_within(&mut self, call: &Call) {
+        for torn in &WRITE_TEARS {
+            let disk = (self.make_disk)();
+            disk.crash_during_write(call.number, *torn);
+            let (progress, store) = run(self.history, &disk, self.durability);
+            drop(store);
+            assert!(disk.is_crashed());
+            self.check(&disk, call, CrashPlan::KillProcess, &progress);
+        }
+    }
+
+    /// One image: what is found in it must be allowed.
+    fn check(&mut self, disk: &SimDisk, call: &Call, plan: CrashPlan, progress: &Progress) {
+        let _context = Context(|| format!("crash at {call:?}, {plan:?}, {progress:?}"));
+        self.images += 1;
+        let image = disk.crashed_image(plan);
+        let is_killed = plan == CrashPlan::KillProcess;
+        let allowed = if is_killed { progress.after_kill() } else { progress.after_power_cut() };
+        let id =
+            observe::fingerprint(&image) ^ u128::from(is_killed) ^ (image.unsynced() as u128) << 1;
+        if !self.found.contains_key(&id) {
+            let is_torn = matches!(plan, CrashPlan::TearLast(_));
+            let depth = if is_torn && id % 8 > 0 { Depth::Brief } else { Depth::Thorough };
+            let found = self.explore(&image, id, depth);
+            self.found.insert(id, found);
+        }
+        let found = &self.found[&id];
+        let now = image.wall_clock();
+        let fits =
+            |steps: usize| self.history.after[steps].visible(now) == found.contents.visible(now);
+        assert!(
+            allowed.clone().any(fits),
+            "found    {:?}\nexpected {:?}\nor       {:?}",
+            found.contents,
+            self.history.after[*allowed.start()].visible(now),
+            self.history.after[*allowed.end()].visible(now),
+        );
+        for (directory, contents) in &found.backups {
+            let completed = progress.backups.iter().find(|(name, _)| name == directory);
+            match (completed, contents) {
+                (Some((_, steps)), Some(contents)) => {
+                    let expected = self.history.after[*steps].visible(now);
+                    assert_eq!(contents.visible(now), expected, "backup {directory}");
+                }
+                (Some(_), None) => panic!("the backup {directory} does not open"),
+                (None, _) => {}
+            }
+        }
+    }
+
+    /// Reopens an image that was not seen before.
+    fn explore(&self, image: &SimDisk, id: u128, depth: Depth) -> Found {
+        (self.inspect)(image);
+        let backups = ["/first", "/second"].map(|directory| {
+            let copy = image.crashed_image(CrashPlan::KillProcess);
+            (directory, observe::backup(&copy, directory, &self.keys))
+        });
+        let copy = image.crashed_image(CrashPlan::KillProcess);
+        let contents = observe::recover(&copy, self.durability, &self.keys, depth);
+        (self.inspect)(&copy);
+        if id.is_multiple_of(self.again) {
+            self.crash_again(image, &contents);
+        }
+        Found { contents, backups: backups.into() }
+    }
+
+    /// Crashes at every call of the reopening, and looks whether the next one finds the same.
+    fn crash_again(&self, image: &SimDisk, expected: &Contents) {
+        let whole = image.crashed_image(CrashPlan::KillProcess);
+        drop(observe::open(&whole, self.durability));
+        for call in whole.trace().iter().filter(|call| changes_disk(call)) {
+            let disk = image.crashed_image(CrashPlan::KillProcess);
+            disk.crash_at(call.number);
+            drop(crate::common::run::reopen(&disk, self.durability));
+            for plan in disk.plans() {
+                let _context = Context(|| format!("again at {call:?}, {plan:?}"));
+                let image = disk.crashed_image(plan);
+                (self.inspect)(&image);
+                let store = observe::open(&image, self.durability);
+                let found = observe::values(&store, &self.keys);
+                assert_eq!(found, *expected, "a crash while reopening changed what is found");
+            }
+        }
+    }
+}
+
+/// Bytes of a write that are done when the process is killed.
+const WRITE_TEARS: [usize; 9] = [1, 4, 27, 28, 36, 64, 100, 511, 1000];
+
+/// Whether a call can change what a crash leaves.
+fn changes_disk(call: &Call) -> bool {
+    !matches!(call.kind, CallKind::Read | CallKind::ReadCopy | CallKind::List)
+}
