@@ -44,7 +44,7 @@ mod tests;
 use std::sync::{Mutex, MutexGuard};
 
 pub use self::entry::Entry;
-pub use self::hash::{HashSeed, KeyHash, TableNumber, Tag};
+pub use self::hash::{HashSeed, KeyHash, TableNumber};
 use self::sizing::Sizing;
 use self::sync::{AtomicU64, Ordering};
 use self::table::{Counts, Table};
@@ -117,11 +117,6 @@ impl Index {
     /// The number of keys. Of a moment ago, while a writer is at work.
     pub fn len(&self) -> u64 {
         self.len.load(Ordering::Relaxed)
-    }
-
-    /// Whether there are no keys.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Bytes on the heap, without what awaits its last reader. Visits every table.

@@ -14,7 +14,7 @@ use crate::ids::{Sequence, ShardId, UnixMillis};
 use crate::fence::Fence;
 use crate::limits::{MAX_BATCH_BYTES, MAX_SEGMENT_SIZE};
 use crate::index::KeyHash;
-use crate::log::commit::{Change, InFlight, Pending, Seen};
+use crate::log::commit::{Change, Gathered, InFlight, Seen};
 use crate::log::segment::{HEADER_LENGTH, Segment};
 use crate::log::segments::Segments;
 use crate::manifest::Role;
@@ -22,6 +22,8 @@ use crate::record::{Batch, Kind, Record, encode, encoded_length};
 
 /// First allocation of a segment, in bytes.
 const FIRST_ALLOCATION: u64 = 64 << 10;
+/// Most bytes a segment grows ahead of its records: after an unclean stop all of them are read.
+const MOST_AHEAD: u64 = 4 << 20;
 /// The scratch buffer is given back when a batch made it larger than this.
 const SCRATCH_KEPT: usize = 1 << 20;
 
@@ -136,7 +138,8 @@ impl Active {
         if needed <= self.allocated {
             return Ok(());
         }
-        let ample = (2 * self.allocated).max(FIRST_ALLOCATION).max(needed).min(capacity);
+        let ahead = (2 * self.allocated).min(self.allocated + MOST_AHEAD);
+        let ample = ahead.max(FIRST_ALLOCATION).max(needed).min(capacity);
         for length in [ample, needed] {
             match self.file.allocate(length) {
                 Ok(()) => {
@@ -172,8 +175,8 @@ pub struct Appender {
     /// Scratch for what was just appended.
     pub changes: Vec<Change>,
     /// Batches that wait for a sync.
-    pub pending: Vec<Pending>,
-    /// Whether somebody is at syncing and will look at `pending` again.
+    pub gathered: Gathered,
+    /// Whether somebody is at syncing and will look at `gathered` again.
     pub led: bool,
     /// The newest effect on each key that is appended but not applied.
     pub in_flight: HashMap<Box<[u8]>, InFlight>,
@@ -193,7 +196,7 @@ impl Appender {
             appended: 0,
             seen: Vec::new(),
             changes: Vec::new(),
-            pending: Vec::new(),
+            gathered: Gathered::default(),
             led: false,
             in_flight: HashMap::new(),
         }

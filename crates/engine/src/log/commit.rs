@@ -59,40 +59,97 @@ pub struct InFlight {
 }
 
 /// A batch that waits for a sync.
-#[derive(Debug)]
 pub struct Pending {
     /// What to apply then, each with its key.
     pub changes: Vec<(Box<[u8]>, Change)>,
     /// The sequence of its last record.
     pub last: Sequence,
-    /// Whom to tell.
+    /// Who waits.
     pub completion: Completion,
 }
 
-/// Whom to tell when a batch is durable and applied, or is not.
+/// Who waits for a batch.
 pub enum Completion {
-    /// A thread that waits.
-    Thread(Arc<Waiter>),
-    /// A function, on a thread of the store.
+    /// A thread, at the group's side.
+    Thread,
+    /// A function, to be called on a thread of the store.
     Call(Box<dyn FnOnce(Result<Sequence>) + Send>),
 }
 
-impl std::fmt::Debug for Completion {
+/// The batches that the next sync will make durable.
+#[derive(Default)]
+pub struct Gathered {
+    /// The batches, in the order of the log.
+    pub pending: Vec<Pending>,
+    /// Where the threads among those who wait do so.
+    pub group: Arc<Group>,
+}
+
+impl std::fmt::Debug for Gathered {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Completion::Thread(_) => "Thread",
-            Completion::Call(_) => "Call",
-        })
+        f.debug_struct("Gathered").field("pending", &self.pending.len()).finish_non_exhaustive()
     }
 }
 
-impl Completion {
-    /// Tells.
-    pub fn complete(self, outcome: Result<Sequence>) {
-        match self {
-            Completion::Thread(waiter) => waiter.signal(Signal::Done(outcome)),
-            Completion::Call(function) => function(outcome),
+impl Gathered {
+    /// Whether a thread waits that could lead.
+    pub fn has_thread(&self) -> bool {
+        self.pending.iter().any(|pending| matches!(pending.completion, Completion::Thread))
+    }
+}
+
+/// Where the threads of one group wait: all are told at once, with one call to the system.
+#[derive(Debug, Default)]
+pub struct Group {
+    state: Mutex<GroupState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+enum GroupState {
+    #[default]
+    Waiting,
+    LeaderWanted,
+    Done(Result<()>),
+}
+
+/// What a waiting thread is told.
+#[derive(Debug)]
+pub enum Told {
+    /// The group is durable and applied, or failed.
+    Done(Result<()>),
+    /// This thread leads the next commit, that of its own group.
+    Lead,
+}
+
+impl Group {
+    /// Waits until told.
+    pub fn wait(&self) -> Told {
+        let mut state = self.state.lock().expect("no panic while held");
+        loop {
+            match &*state {
+                GroupState::Done(outcome) => return Told::Done(outcome.clone()),
+                GroupState::LeaderWanted => {
+                    *state = GroupState::Waiting;
+                    return Told::Lead;
+                }
+                GroupState::Waiting => {
+                    state = self.changed.wait(state).expect("no panic while held");
+                }
+            }
         }
+    }
+
+    /// Has one of the waiting threads lead.
+    pub fn want_leader(&self) {
+        *self.state.lock().expect("no panic while held") = GroupState::LeaderWanted;
+        self.changed.notify_one();
+    }
+
+    /// Tells all.
+    pub fn finish(&self, outcome: Result<()>) {
+        *self.state.lock().expect("no panic while held") = GroupState::Done(outcome);
+        self.changed.notify_all();
     }
 }
 
@@ -133,41 +190,6 @@ impl Gathering {
                 return;
             }
             std::thread::yield_now();
-        }
-    }
-}
-
-/// What a waiting thread is told.
-#[derive(Debug)]
-pub enum Signal {
-    /// Its batch is durable and applied, or failed.
-    Done(Result<Sequence>),
-    /// It is the leader now.
-    Lead,
-}
-
-/// A thread that waits for its batch.
-#[derive(Debug, Default)]
-pub struct Waiter {
-    signal: Mutex<Option<Signal>>,
-    signalled: Condvar,
-}
-
-impl Waiter {
-    /// Tells the thread.
-    pub fn signal(&self, signal: Signal) {
-        *self.signal.lock().expect("no panic while held") = Some(signal);
-        self.signalled.notify_one();
-    }
-
-    /// Waits until told.
-    pub fn wait(&self) -> Signal {
-        let mut signal = self.signal.lock().expect("no panic while held");
-        loop {
-            match signal.take() {
-                Some(signal) => return signal,
-                None => signal = self.signalled.wait(signal).expect("no panic while held"),
-            }
         }
     }
 }

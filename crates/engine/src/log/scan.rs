@@ -11,6 +11,8 @@ use crate::record::{self, Batch, Header, Malformed, Record, Salt};
 
 /// Bytes fetched at once.
 const WINDOW: usize = 256 << 10;
+/// A page as it is before it is written.
+const PAGE: [u8; 4096] = [0; 4096];
 /// How many times its own size a search may checksum before it gives up.
 const SEARCH_EFFORT: u64 = 64;
 
@@ -159,9 +161,12 @@ impl<'a> Scanner<'a> {
 
     /// If `at` starts with zeros: where they end, at a multiple of 8 (or at the end).
     fn skip_zeros(&mut self, at: u64) -> Result<Option<u64>> {
-        let length = (self.end - at).min(4096) as usize;
+        let length = (self.end - at).min(PAGE.len() as u64) as usize;
         let bytes = self.bytes(at, length)?;
-        // Whole pages of zeros are the rule behind a torn tail; byte by byte would be slow.
+        // Whole pages of zeros are the rule behind a torn tail; word by word would be slow.
+        if bytes.len() == PAGE.len() && *bytes == PAGE {
+            return Ok(Some(at + PAGE.len() as u64));
+        }
         let zeros = bytes.chunks(ALIGNMENT as usize).take_while(|c| c.iter().all(|b| *b == 0));
         let zeros = zeros.count() as u64 * ALIGNMENT;
         Ok((zeros > 0).then(|| (at + zeros).min(self.end)))

@@ -15,7 +15,7 @@ use crate::expiry;
 use crate::manifest::Role;
 use crate::options::Durability;
 use crate::reclaim;
-use crate::store::core::Core;
+use crate::store::core::{Core, Leader};
 
 /// How often the maintenance thread looks around when nobody wakes it.
 const TICK: Duration = Duration::from_millis(250);
@@ -135,7 +135,7 @@ fn commit_loop(core: &Core) {
     while !core.signals.is_stopping() {
         core.signals.commit.wait(tick);
         if core.signals.wants_commit.swap(false, Ordering::AcqRel) {
-            core.lead(None);
+            core.lead(Leader::Free);
         }
         if let Durability::Interval(interval) = core.options.durability
             && core.signals.interval_passed(interval, core.options.disk.monotonic())
@@ -146,7 +146,7 @@ fn commit_loop(core: &Core) {
         upkeep(core);
     }
     if core.signals.wants_commit.swap(false, Ordering::AcqRel) {
-        core.lead(None);
+        core.lead(Leader::Free);
     }
 }
 

@@ -10,7 +10,9 @@ use crate::error::{Error, Result};
 use crate::ids::{Location, Sequence, UnixMillis};
 use crate::index::{Index, IndexWriter, KeyHash};
 use crate::limits::MIN_KEY_LENGTH;
-use crate::log::commit::{Change, Completion, Gathering, InFlight, Pending, Seen, Signal, Waiter};
+use crate::log::commit::{
+    Change, Completion, Gathered, Gathering, Group, InFlight, Pending, Seen, Told,
+};
 use crate::log::segment::Found;
 use crate::log::{Appender, Effect, Operation, Segment, Segments};
 use crate::options::{Durability, Maintenance, Options};
@@ -171,10 +173,9 @@ impl Core {
             self.after_write();
             return Ok(last);
         }
-        let waiter = Arc::new(Waiter::default());
-        let completion = Completion::Thread(Arc::clone(&waiter));
-        self.append_pending(&mut appender, operations, completion).map_err(|(error, _)| error)?;
-        self.await_commit(appender, &waiter)
+        let appended = self.append_pending(&mut appender, operations, Completion::Thread);
+        let last = appended.map_err(|(error, _)| error)?;
+        self.await_commit(appender).map(|()| last)
     }
 
     /// Appends a batch and has `done` called when it is durable and applied, on a thread of the
@@ -195,8 +196,9 @@ impl Core {
             return done(outcome);
         }
         match self.append_pending(&mut appender, operations, Completion::Call(done)) {
-            Ok(()) => self.find_leader(appender),
-            Err((error, completion)) => completion.complete(Err(error)),
+            Ok(_) => self.find_leader(appender),
+            Err((error, Completion::Call(done))) => done(Err(error)),
+            Err((_, Completion::Thread)) => unreachable!("a function waits"),
         }
     }
 
@@ -218,14 +220,10 @@ impl Core {
             Decision::Write(effect) => effect,
             // What it was decided on may still be lost: the answer waits until it cannot.
             Decision::Decline if undecided => {
-                let waiter = Arc::new(Waiter::default());
-                let completion = Completion::Thread(Arc::clone(&waiter));
-                appender.pending.push(Pending {
-                    changes: Vec::new(),
-                    last: Sequence(0),
-                    completion,
-                });
-                return self.await_commit(appender, &waiter).map(|_| None);
+                let (changes, last) = (Vec::new(), Sequence(0));
+                let completion = Completion::Thread;
+                appender.gathered.pending.push(Pending { changes, last, completion });
+                return self.await_commit(appender).map(|()| None);
             }
             Decision::Decline => return Ok(None),
         };
@@ -237,10 +235,9 @@ impl Core {
             self.after_write();
             return Ok(Some(last));
         }
-        let waiter = Arc::new(Waiter::default());
-        let completion = Completion::Thread(Arc::clone(&waiter));
-        self.append_pending(&mut appender, &operations, completion).map_err(|(error, _)| error)?;
-        self.await_commit(appender, &waiter).map(Some)
+        let appended = self.append_pending(&mut appender, &operations, Completion::Thread);
+        let last = appended.map_err(|(error, _)| error)?;
+        self.await_commit(appender).map(|()| Some(last))
     }
 
     /// The newest state of `key`, applied or not, and whether it is not.
@@ -377,7 +374,7 @@ impl Core {
         appender: &mut Appender,
         operations: &[Operation<'_>],
         completion: Completion,
-    ) -> std::result::Result<(), (Error, Completion)> {
+    ) -> std::result::Result<Sequence, (Error, Completion)> {
         let last = match self.append(appender, operations) {
             Ok(last) => last,
             Err(error) => return Err((error, completion)),
@@ -389,9 +386,10 @@ impl Core {
             let in_flight = InFlight { sequence: change.sequence, location };
             appender.in_flight.insert(key.clone(), in_flight);
         }
-        appender.pending.push(Pending { changes, last, completion });
-        self.gathering.arrived(appender.pending.len());
-        Ok(())
+        let pending = &mut appender.gathered.pending;
+        pending.push(Pending { changes, last, completion });
+        self.gathering.arrived(pending.len());
+        Ok(last)
     }
 
     /// Makes the index reflect changes whose records are as durable as they have to be.
@@ -452,25 +450,21 @@ impl Core {
     // --- group commit ---
 
     /// Waits until the batch just pushed is done, leading the commit if nobody does.
-    fn await_commit(
-        &self,
-        mut appender: MutexGuard<'_, Appender>,
-        waiter: &Waiter,
-    ) -> Result<Sequence> {
+    fn await_commit(&self, mut appender: MutexGuard<'_, Appender>) -> Result<()> {
         let leads = !std::mem::replace(&mut appender.led, true);
+        let group = Arc::clone(&appender.gathered.group);
         drop(appender);
         if leads {
-            self.lead(Some(waiter));
+            self.lead(Leader::Waiting);
         }
-        loop {
-            match waiter.wait() {
-                Signal::Done(outcome) => {
-                    self.after_write();
-                    return outcome;
-                }
-                Signal::Lead => self.lead(Some(waiter)),
+        let outcome = loop {
+            match group.wait() {
+                Told::Done(outcome) => break outcome,
+                Told::Lead => self.lead(Leader::Waiting),
             }
-        }
+        };
+        self.after_write();
+        outcome
     }
 
     /// Sees to it that somebody commits what was just pushed.
@@ -483,55 +477,53 @@ impl Core {
             return self.signals.wake_committer();
         }
         drop(appender);
-        self.lead(None);
+        self.lead(Leader::Free);
     }
 
-    /// Commits group after group until `own` is among them (or none is left), then hands over.
-    pub fn lead(&self, own: Option<&Waiter>) {
+    /// Commits what is pending. A thread that waits itself does so once, as its own batch is among it,
+    /// and hands over; any other goes on until nothing is left.
+    pub fn lead(&self, leader: Leader) {
         loop {
-            let (group, outcome) = self.commit_group();
-            let next = self.hand_over(&group, &outcome, own.is_some());
-            let again = matches!(next, Next::Continue);
-            match next {
-                Next::Waiter(waiter) => waiter.signal(Signal::Lead),
-                Next::Nobody | Next::Committer | Next::Continue => {}
+            let (gathered, outcome) = self.commit_group();
+            let next = self.hand_over(&gathered.pending, &outcome, leader);
+            if let Next::Waiting(group) = &next {
+                group.want_leader();
             }
-            for pending in group {
-                let outcome = match &outcome {
-                    Ok(()) => Ok(pending.last),
-                    Err(error) => Err(error.clone()),
-                };
-                pending.completion.complete(outcome);
+            gathered.group.finish(outcome.clone());
+            for pending in gathered.pending {
+                if let Completion::Call(done) = pending.completion {
+                    done(outcome.clone().map(|()| pending.last));
+                }
             }
-            if !again {
+            if !matches!(next, Next::Continue) {
                 return;
             }
         }
     }
 
     /// Takes all that is pending, syncs and applies it.
-    fn commit_group(&self) -> (Vec<Pending>, Result<()>) {
+    fn commit_group(&self) -> (Gathered, Result<()>) {
         let clock = &*self.options.disk;
         self.gathering.wait(clock);
         let syncing = self.syncing.lock().expect("no panic while syncing");
         let mut appender = self.appender();
-        let group = std::mem::take(&mut appender.pending);
+        let gathered = std::mem::take(&mut appender.gathered);
+        self.gathering.arrived(0);
         let targets = sync_targets(&appender);
         drop(appender);
         let begun = clock.monotonic();
         let synced = self.sync_targets(&targets);
-        self.gathering.committed(group.len(), clock.monotonic().saturating_sub(begun));
+        let took = clock.monotonic().saturating_sub(begun);
+        self.gathering.committed(gathered.pending.len(), took);
         drop(syncing);
         let applied = synced.and_then(|()| {
-            for pending in &group {
-                self.apply(pending.changes.iter().map(|(key, change)| (&**key, *change)))?;
-            }
-            Ok(())
+            let changes = gathered.pending.iter().flat_map(|pending| &pending.changes);
+            self.apply(changes.map(|(key, change)| (&**key, *change)))
         });
-        (group, applied)
+        (gathered, applied)
     }
 
-    fn hand_over(&self, group: &[Pending], outcome: &Result<()>, has_own: bool) -> Next {
+    fn hand_over(&self, group: &[Pending], outcome: &Result<()>, leader: Leader) -> Next {
         let mut appender = self.appender();
         if outcome.is_ok() {
             self.note_applied(group);
@@ -541,22 +533,20 @@ impl Core {
                 appender.in_flight.remove(key);
             }
         }
-        match appender.pending.first().map(|pending| &pending.completion) {
-            None => {
-                appender.led = false;
-                Next::Nobody
+        if appender.gathered.pending.is_empty() {
+            appender.led = false;
+            return Next::Nobody;
+        }
+        match (leader, self.options.maintenance) {
+            (Leader::Free, _) => Next::Continue,
+            (Leader::Waiting, _) if appender.gathered.has_thread() => {
+                Next::Waiting(Arc::clone(&appender.gathered.group))
             }
-            Some(_) if !has_own => Next::Continue,
-            Some(Completion::Thread(waiter)) => Next::Waiter(Arc::clone(waiter)),
-            Some(Completion::Call(_))
-                if self.options.maintenance == Maintenance::Manual || self.check_open().is_err() =>
-            {
-                Next::Continue
-            }
-            Some(Completion::Call(_)) => {
+            (Leader::Waiting, Maintenance::Background) if self.check_open().is_ok() => {
                 self.signals.wake_committer();
                 Next::Committer
             }
+            (Leader::Waiting, _) => Next::Continue,
         }
     }
 
@@ -646,11 +636,24 @@ impl Core {
     }
 }
 
+/// Who leads a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leader {
+    /// A thread whose own batch is pending.
+    Waiting,
+    /// A thread that has nothing better to do.
+    Free,
+}
+
 /// Who commits next.
 enum Next {
+    /// There is nothing to commit.
     Nobody,
-    Waiter(Arc<Waiter>),
+    /// A thread of this group.
+    Waiting(Arc<Group>),
+    /// The commit thread.
     Committer,
+    /// The same thread.
     Continue,
 }
 

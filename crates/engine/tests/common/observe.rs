@@ -64,12 +64,7 @@ pub enum Depth {
 ///
 /// # Panics
 /// If any of it does not hold.
-pub fn recover(
-    image: &SimDisk,
-    durability: Durability,
-    keys: &[Bytes],
-    depth: Depth,
-) -> Contents {
+pub fn recover(image: &SimDisk, durability: Durability, keys: &[Bytes], depth: Depth) -> Contents {
     let store = open(image, durability);
     if depth == Depth::Brief {
         return values(&store, keys);
