@@ -301,12 +301,11 @@ impl Checkpoint {
             map[usize::from(segment.slot.0)] = slots(segment.id);
         }
         let mut entries = Vec::new();
+        let end = self.tables.last().map_or(0, |range| range.end);
+        let all = self.file.read(0, end as usize).map_err(|e| Error::io("read", path, e))?;
         for (table, range) in TableNumber::all().zip(&self.tables) {
-            let length = (range.end - range.start) as usize;
-            let bytes = self.file.read(range.start, length);
-            let bytes = bytes.map_err(|e| Error::io("read", path, e))?;
             entries.clear();
-            for bits in bytes.chunks_exact(8) {
+            for bits in all[range.start as usize..range.end as usize].chunks_exact(8) {
                 let entry = Entry::from_bits(u64_at(bits, 0))
                     .ok_or_else(|| Error::damaged(path, range.start, "an entry is not valid"))?;
                 let location = entry.location();
@@ -381,13 +380,18 @@ impl Reader<'_> {
 
     /// Checks every table; returns where their entries are.
     fn tables(&self, end: u64) -> Result<Vec<std::ops::Range<u64>>> {
+        // One read for thousands of tables: each may be a call to the system.
+        let all = self.bytes(0, end as usize)?;
+        let slice = |from: u64, to: u64| {
+            let bytes = all.get(from as usize..to as usize);
+            bytes.ok_or_else(|| self.damaged(from, "the tables end too early"))
+        };
         let mut ranges = Vec::with_capacity(TableNumber::COUNT);
         let mut at = HEADER_LENGTH as u64;
         for table in TableNumber::all() {
-            let count = u32_at(&self.bytes(at, 4)?, 0) as usize;
-            let block = self.bytes(at, 4 + count * 8)?;
-            let after = at + block.len() as u64;
-            if table_checksum(table, &block) != u32_at(&self.bytes(after, 4)?, 0) {
+            let count = u64::from(u32_at(slice(at, at + 4)?, 0));
+            let after = at + 4 + count * 8;
+            if table_checksum(table, slice(at, after)?) != u32_at(slice(after, after + 4)?, 0) {
                 return Err(self.damaged(at, "the checksum of a table does not match"));
             }
             ranges.push(at + 4..after);

@@ -37,8 +37,12 @@ use crate::store::core::Core;
 
 /// Bytes of survivors after which a step ends.
 const STEP_BYTES: usize = 256 << 10;
+/// Pointers swapped while writers wait.
+const SWAPS_AT_ONCE: usize = 64;
 /// Percentage of the log that may be stale in a store that is idle.
 const IDLE_TRIGGER: u64 = 8;
+/// Stale bytes in the segment being written that are worth ending it when the store is idle.
+const WORTHWHILE: u64 = 1 << 20;
 /// Percentage of the log that tombstones may take before old segments are rewritten to be rid of
 /// them.
 const TOMBSTONE_TRIGGER: u64 = 10;
@@ -114,8 +118,24 @@ enum Fate {
 /// [`Error::DiskFull`], after which nothing is lost; damage is not an error here but leaves its
 /// segment alone; all else raises the fence.
 pub fn run_background(core: &Core, effort: Effort) -> Result<Compacted> {
+    if effort == Effort::Idle {
+        retire_stale_active(core)?;
+    }
     let stop = || core.signals.is_stopping();
     run(core, effort, &stop, &mut |_| {})
+}
+
+/// Ends the segment being written if much of it is stale: nobody writes, so it would stay for good.
+fn retire_stale_active(core: &Core) -> Result<()> {
+    let mut appender = core.appender();
+    let Some(active) = appender.active() else { return Ok(()) };
+    let (stale, all) = (active.usage().stale, active.records_length());
+    if stale < WORTHWHILE || stale * 4 < all {
+        return Ok(());
+    }
+    appender.retire_active_if_used();
+    drop(appender);
+    core.seal_filled()
 }
 
 /// Compacts all there is, within the budget of the options, and says how far it is.
@@ -374,8 +394,22 @@ impl Survivors {
             return written;
         }
         let output = self.output.as_ref().expect("there is something to flush");
+        for moves in self.moves.chunks(SWAPS_AT_ONCE) {
+            self.swap(core, output, moves);
+        }
+        self.moves.clear();
+        output.segment.set_applied(output.offset);
+        self.scratch.clear();
+        Ok(())
+    }
+
+    fn swap(&self, core: &Core, output: &Active, moves: &[Move]) {
+        // A look beforehand brings the slots into the cache while writers are not yet kept waiting.
+        let guard = pin();
+        let there = moves.iter().filter(|m| core.index.contains(&guard, m.hash, m.old)).count();
+        std::hint::black_box(there);
         let mut index = core.index.writer();
-        for entry in self.moves.drain(..) {
+        for entry in moves {
             let new = output.segment.location(entry.offset);
             match entry.kind {
                 Kind::Set if index.replace(entry.hash, entry.old, new) => {
@@ -386,10 +420,6 @@ impl Survivors {
                 Kind::Remove => output.segment.add_tombstone(entry.length, entry.sequence),
             }
         }
-        drop(index);
-        output.segment.set_applied(output.offset);
-        self.scratch.clear();
-        Ok(())
     }
 
     fn write(&mut self, core: &Core) -> Result<()> {

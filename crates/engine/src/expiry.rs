@@ -20,7 +20,7 @@ pub struct Sweep {
 impl Sweep {
     /// Does one round.
     pub fn step(&mut self, core: &Core) {
-        if core.segments.all().iter().all(|segment| segment.usage().expiring == 0) {
+        if !anything_expires(core) {
             return;
         }
         for _ in 0..TABLES_A_ROUND {
@@ -31,13 +31,21 @@ impl Sweep {
     }
 }
 
-/// Takes the expired keys of every table out of the index.
-pub fn sweep_all(core: &Core) {
-    TableNumber::all().for_each(|table| sweep_table(core, table));
+/// Takes the expired keys of every table out of the index; returns how many they were.
+pub fn sweep_all(core: &Core) -> u64 {
+    if !anything_expires(core) {
+        return 0;
+    }
+    TableNumber::all().map(|table| sweep_table(core, table)).sum()
 }
 
-fn sweep_table(core: &Core, table: TableNumber) {
+fn anything_expires(core: &Core) -> bool {
+    core.segments.all().iter().any(|segment| segment.usage().expiring > 0)
+}
+
+fn sweep_table(core: &Core, table: TableNumber) -> u64 {
     let guard = pin();
+    let mut removed = 0;
     for entry in core.index.entries(table) {
         let location = entry.location();
         let Some(segment) = core.segments.get(location, &guard) else { continue };
@@ -51,6 +59,8 @@ fn sweep_table(core: &Core, table: TableNumber) {
         let Ok((length, expires_at)) = read else { continue };
         if core.is_expired(expires_at) && core.index.writer().remove_entry(table, entry) {
             segment.add_stale(length);
+            removed += 1;
         }
     }
+    removed
 }

@@ -16,6 +16,7 @@
 //! - Nothing is written.
 
 use std::io;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,7 +24,8 @@ use serde_json::{Map, Value};
 
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{Error, Result};
-use crate::limits::{MAX_KEY_LENGTH, MAX_VALUE_LENGTH};
+use crate::limits::{MAX_KEY_LENGTH, MAX_VALUE_LENGTH, MIN_KEY_LENGTH};
+use crate::manifest::{Manifest, Origin};
 use crate::names::{self, Names};
 
 /// Bytes asked of the disk at a time.
@@ -76,6 +78,16 @@ pub(crate) struct Kvs1Log {
     end: End,
 }
 
+/// A line of a log that is not blank.
+pub(crate) struct Line<'a> {
+    /// Where it starts, in bytes.
+    pub(crate) offset: u64,
+    /// Its bytes, without the newline.
+    pub(crate) bytes: &'a [u8],
+    /// What it does, or [`Error::Kvs1`].
+    pub(crate) command: Result<Command>,
+}
+
 /// What may stand at the end of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -113,12 +125,46 @@ pub(crate) fn logs(disk: &dyn Disk, names: &Names) -> Result<Vec<Kvs1Log>> {
     Ok(logs)
 }
 
+/// The logs of a store that was not yet converted, or not to its end. Empty if there is none.
+///
+/// # Errors
+/// As [`logs`], and of the manifest.
+pub(crate) fn unconverted(disk: &dyn Disk, names: &Names) -> Result<Vec<Kvs1Log>> {
+    let mut logs = logs(disk, names)?;
+    if logs.is_empty() {
+        return Ok(logs);
+    }
+    match Manifest::load(disk, names)? {
+        Some(manifest) if manifest.origin == Origin::Kvs1Converting => {
+            // An empty file may as well be a segment whose making was cut.
+            logs.retain(|log| !log.is_empty(disk).is_ok_and(|empty| empty));
+            Ok(logs)
+        }
+        None if !has_segments(disk, names)? => Ok(logs),
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn has_segments(disk: &dyn Disk, names: &Names) -> Result<bool> {
+    let entries = disk.list(names.logs()).map_err(|e| Error::io("list", names.logs(), e))?;
+    for name in entries.iter().filter(|name| names::log_number(name).is_some()) {
+        if head(disk, &names.logs().join(name))?.starts_with(&names::SEGMENT_MAGIC) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn is_kvs1(disk: &dyn Disk, path: &Path) -> Result<bool> {
-    let file = open(disk, path)?;
-    let head = usize::try_from(file.length()).map_or(HEAD, |length| length.min(HEAD));
-    let head = file.read_copy(0, head).map_err(|source| Error::io("read", path, source))?;
+    let head = head(disk, path)?;
     let first = head.iter().find(|byte| !byte.is_ascii_whitespace());
     Ok(!head.starts_with(&names::SEGMENT_MAGIC) && first.is_none_or(|byte| *byte == b'{'))
+}
+
+fn head(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>> {
+    let file = open(disk, path)?;
+    let length = usize::try_from(file.length()).map_or(HEAD, |length| length.min(HEAD));
+    file.read_copy(0, length).map_err(|source| Error::io("read", path, source))
 }
 
 fn open(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>> {
@@ -136,6 +182,11 @@ impl Kvs1Log {
         Ok(open(disk, &self.path)?.length() == 0)
     }
 
+    /// Its size in bytes.
+    pub(crate) fn length(&self, disk: &dyn Disk) -> Result<u64> {
+        Ok(open(disk, &self.path)?.length())
+    }
+
     /// Calls `visit` with each command, first to last. Blank lines are passed over; a last line
     /// without a newline counts if it is whole.
     ///
@@ -147,25 +198,62 @@ impl Kvs1Log {
         disk: &dyn Disk,
         mut visit: impl FnMut(Command) -> Result<()>,
     ) -> Result<()> {
+        let mut outcome = Ok(());
+        self.lines(disk, |line| {
+            outcome = line.command.and_then(&mut visit);
+            if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        outcome
+    }
+
+    /// Calls `visit` with each line that is not blank, until it breaks off; a line that is no
+    /// command among them, but not a torn last one.
+    ///
+    /// # Errors
+    /// [`Error::Kvs1`] for a line longer than any record, [`Error::Io`].
+    pub(crate) fn lines(
+        &self,
+        disk: &dyn Disk,
+        mut visit: impl FnMut(Line<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
         let mut lines = Lines::open(disk, &self.path)?;
-        while let Some((line, ending)) = lines.next()? {
-            if line.iter().all(u8::is_ascii_whitespace) {
+        while let Some((range, ending)) = lines.next()? {
+            let bytes = &lines.buffer[range.clone()];
+            if bytes.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            match parse(line) {
-                Ok(command) => visit(command)?,
-                Err(Malformed::NotJson(_))
-                    if ending == Ending::EndOfFile && self.end == End::MayBeTorn =>
-                {
-                    break;
-                }
+            let torn = ending == Ending::EndOfFile && self.end == End::MayBeTorn;
+            let command = match parse(bytes) {
+                Ok(command) => check_lengths(command).map_err(|detail| lines.malformed(detail)),
+                Err(Malformed::NotJson(_)) if torn => break,
                 Err(Malformed::NotJson(detail) | Malformed::NotACommand(detail)) => {
-                    return Err(lines.malformed(detail));
+                    Err(lines.malformed(detail))
                 }
+            };
+            let offset = lines.buffer_start() + range.start as u64;
+            if visit(Line { offset, bytes, command }).is_break() {
+                break;
             }
         }
         Ok(())
     }
+}
+
+/// KVS1 had no bounds; this store has.
+fn check_lengths(command: Command) -> std::result::Result<Command, String> {
+    let (key, value) = match &command {
+        Command::Set { key, value } => (key.len(), value.len()),
+        Command::Remove { key } => (key.len(), 0),
+    };
+    if !(MIN_KEY_LENGTH..=MAX_KEY_LENGTH).contains(&key) {
+        return Err(format!(
+            "the key is {key} bytes; allowed: {MIN_KEY_LENGTH} to {MAX_KEY_LENGTH}"
+        ));
+    }
+    if value > MAX_VALUE_LENGTH {
+        return Err(format!("the value is {value} bytes; allowed: at most {MAX_VALUE_LENGTH}"));
+    }
+    Ok(command)
 }
 
 /// Moves the files of a store that was converted out of the way, to where its owner finds them.
@@ -216,8 +304,8 @@ impl Lines {
         Ok(Lines { path, file, read: 0, buffer: Vec::new(), start: 0, searched: 0, number: 0 })
     }
 
-    /// The next line without its newline, and what it ended with.
-    fn next(&mut self) -> Result<Option<(&[u8], Ending)>> {
+    /// Where the next line without its newline is in the buffer, and what it ended with.
+    fn next(&mut self) -> Result<Option<(Range<usize>, Ending)>> {
         let (end, ending) = loop {
             let unsearched = &self.buffer[self.searched..];
             if let Some(length) = unsearched.iter().position(|byte| *byte == b'\n') {
@@ -239,7 +327,12 @@ impl Lines {
         self.start = end + usize::from(ending == Ending::Newline);
         self.searched = self.start;
         self.number += 1;
-        Ok(Some((&self.buffer[start..end], ending)))
+        Ok(Some((start..end, ending)))
+    }
+
+    /// Where in the file the buffer begins.
+    fn buffer_start(&self) -> u64 {
+        self.read - self.buffer.len() as u64
     }
 
     /// Appends the next chunk to the buffer, after dropping the lines already returned. False at
@@ -296,11 +389,11 @@ fn command(value: Value) -> std::result::Result<Command, String> {
     let (name, mut fields) = split_name(fields)?;
     let command = match name.to_ascii_lowercase().as_str() {
         "set" => Command::Set {
-            key: take_string(&mut fields, "key")?,
+            key: take_key(&mut fields)?,
             value: take_string(&mut fields, "value")?,
         },
         "remove" | "rm" => {
-            let key = take_string(&mut fields, "key")?;
+            let key = take_key(&mut fields)?;
             // Written by stores whose record has one optional value for all commands.
             if fields.get("value") == Some(&Value::Null) {
                 fields.remove("value");
@@ -331,6 +424,16 @@ fn split_name(
         return Ok((name, inner));
     }
     Err("neither {\"cmd\":\"Set\",…} nor {\"Set\":{…}}".to_owned())
+}
+
+/// A key that a store of today can hold.
+fn take_key(fields: &mut Map<String, Value>) -> std::result::Result<String, String> {
+    let key = take_string(fields, "key")?;
+    match key.len() {
+        0 => Err("the key is empty; a key has at least one byte".to_owned()),
+        1..=MAX_KEY_LENGTH => Ok(key),
+        length => Err(format!("the key has {length} bytes; at most {MAX_KEY_LENGTH} are allowed")),
+    }
 }
 
 fn take_string(fields: &mut Map<String, Value>, name: &str) -> std::result::Result<String, String> {

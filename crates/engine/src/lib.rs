@@ -75,21 +75,6 @@ pub use store::stats::Stats;
 pub use store::verify::{VerifyReport, verify_directory};
 pub use store::{Entry, KvStore};
 
-/// What fuzzers feed bytes to. No part of the library's interface.
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
-pub mod fuzzing {
-    use std::path::Path;
-
-    use crate::ids::SegmentId;
-
-    /// Decodes bytes as a record; true if they are one.
-    pub fn record(bytes: &[u8]) -> bool {
-        crate::record::decode(bytes, crate::record::Salt::new(1, SegmentId(1)), 64).is_ok()
-    }
-
-    /// Decodes bytes as a manifest; true if they are one.
-    pub fn manifest(bytes: &[u8]) -> bool {
-        crate::manifest::Manifest::decode(bytes, Path::new("manifest")).is_ok()
-    }
-}
+pub mod fuzzing;

@@ -162,6 +162,10 @@ impl Manifest {
             let (id, born) = (SegmentId(field(at)), Sequence(field(at + 16)));
             segments.push(SegmentEntry { id, synced: field(at + 8), born, role, state });
         }
+        let ids = segments.iter().map(|segment| segment.id.0).chain([field(32)]);
+        if !ids.is_sorted_by(|a, b| a < b) || field(40) == 0 {
+            return damaged(32, "the manifest's numbers contradict each other");
+        }
         Ok(Manifest {
             store: field(16),
             hash_seed: field(24),
@@ -243,6 +247,32 @@ mod tests {
                 entry(3, Role::Log, State::Open),
             ],
         }
+    }
+
+    /// The example of `docs/format.md`.
+    #[test]
+    fn the_drawing_is_the_bytes() {
+        let segment = SegmentEntry {
+            id: SegmentId(1),
+            synced: 64,
+            born: Sequence(1),
+            role: Role::Log,
+            state: State::Open,
+        };
+        let manifest = Manifest {
+            store: 1,
+            hash_seed: 2,
+            next_segment: SegmentId(2),
+            next_sequence: Sequence(7),
+            origin: Origin::Native,
+            clock: UnixMillis(1_700_000_000_000),
+            segments: vec![segment],
+        };
+        let bytes = manifest.encode();
+        let text = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
+        let page = include_str!("../../../docs/format.md").split_whitespace();
+        let page = page.collect::<Vec<_>>().join(" ");
+        assert!(page.contains(&text), "docs/format.md should show\n{text}");
     }
 
     #[test]

@@ -13,8 +13,7 @@ use crate::error::{Error, Result};
 use crate::ids::{Sequence, ShardId, UnixMillis};
 use crate::fence::Fence;
 use crate::limits::{MAX_BATCH_BYTES, MAX_SEGMENT_SIZE};
-use crate::index::KeyHash;
-use crate::log::commit::{Change, Gathered, InFlight, Seen};
+use crate::log::commit::{Change, Gathered, InFlight};
 use crate::log::segment::{HEADER_LENGTH, Segment};
 use crate::log::segments::Segments;
 use crate::manifest::Role;
@@ -170,8 +169,6 @@ pub struct Appender {
     scratch: Vec<u8>,
     /// Bytes of records appended since the store was opened.
     pub appended: u64,
-    /// Scratch for what the index said before the append.
-    pub seen: Vec<(KeyHash, Seen)>,
     /// Scratch for what was just appended.
     pub changes: Vec<Change>,
     /// Batches that wait for a sync.
@@ -194,7 +191,6 @@ impl Appender {
             segment_size,
             scratch: Vec::new(),
             appended: 0,
-            seen: Vec::new(),
             changes: Vec::new(),
             gathered: Gathered::default(),
             led: false,
@@ -299,6 +295,7 @@ impl Appender {
 
     /// Goes on in a new segment with room for `needed` bytes.
     fn rotate(&mut self, needed: u64) -> Result<()> {
+        self.sync_all()?;
         let next = match self.prepared.take() {
             Some(segment) if segment.capacity >= needed => segment,
             unfit => {
@@ -309,6 +306,24 @@ impl Appender {
         };
         self.retire_active();
         self.active = Some(Active::new(next));
+        Ok(())
+    }
+
+    /// Syncs the segments written so far: a later one may survive a power cut that takes the end of
+    /// an earlier one, and where that end was nobody could tell.
+    fn sync_all(&self) -> Result<()> {
+        for segment in self.filled.iter().chain(self.active()) {
+            let end = segment.end();
+            if segment.synced() >= end {
+                continue;
+            }
+            segment.file().sync().map_err(|error| {
+                let error = Error::io("sync", &segment.path, error);
+                self.segments.fence.raise(&error);
+                error
+            })?;
+            segment.set_synced(end);
+        }
         Ok(())
     }
 

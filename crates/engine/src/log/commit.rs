@@ -20,18 +20,6 @@ use crate::ids::{Location, Sequence};
 use crate::index::KeyHash;
 use crate::record::Kind;
 
-/// What the index said of a key just before its record was appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seen {
-    /// The key's record is there and takes so many bytes. Good for a first try, since a location
-    /// that the index still has is still that of the key.
-    At(Location, u64),
-    /// The key is not there, and nobody can add it before the record is applied.
-    Absent,
-    /// Nothing that will still be true.
-    Unknown,
-}
-
 /// What one appended record means to the index.
 #[derive(Clone, Copy, Debug)]
 pub struct Change {
@@ -45,8 +33,9 @@ pub struct Change {
     pub sequence: Sequence,
     /// What it does.
     pub kind: Kind,
-    /// What the key had before.
-    pub seen: Seen,
+    /// The record the key had when it was looked up, and its length. Means what it says only to
+    /// who was pinned all the while.
+    pub old: Option<(Location, u64)>,
 }
 
 /// The newest effect on a key that is appended but not applied.

@@ -403,6 +403,16 @@ impl Segment {
 mod tests {
     use super::*;
 
+    /// The example of `docs/format.md`.
+    #[test]
+    fn the_drawing_is_the_bytes() {
+        let bytes = encode_header(1, SegmentId(1), Sequence(1), Role::Log);
+        let text = bytes.map(|byte| format!("{byte:02x}")).join(" ");
+        let page = include_str!("../../../../docs/format.md").split_whitespace();
+        let page = page.collect::<Vec<_>>().join(" ");
+        assert!(page.contains(&text), "docs/format.md should show\n{text}");
+    }
+
     #[test]
     fn a_header_names_its_segment_and_every_flip_is_noticed() {
         let entry = SegmentEntry {

@@ -23,6 +23,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::checkpoint::{Checkpoint, SegmentRecord};
+use crate::compaction::Progress;
 use crate::disk::{Access, Disk, DiskLock, LockError};
 use crate::error::{Error, Result};
 use crate::ids::{SegmentId, Sequence};
@@ -126,6 +127,20 @@ pub fn recover(
     on_damage: OnDamage,
     trust: Trust,
 ) -> Result<Recovered> {
+    recover_with(options, names, on_damage, trust, &mut |_| {})
+}
+
+/// As [`recover`], and tells after each segment how far the replay is.
+///
+/// # Errors
+/// As [`recover`].
+pub fn recover_with(
+    options: &Options,
+    names: &Names,
+    on_damage: OnDamage,
+    trust: Trust,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Recovered> {
     let disk = &*options.disk;
     if on_damage == OnDamage::Refuse {
         // The last process may have been killed between giving a file its name and making the name
@@ -164,7 +179,7 @@ pub fn recover(
     if trust == Trust::Checkpoint {
         recovery.load_checkpoint(names);
     }
-    recovery.replay_all()?;
+    recovery.replay_all(progress)?;
     let conversion = (manifest.origin == Origin::Kvs1Converting).then_some(kvs1_logs);
     recovery.finish(conversion)
 }

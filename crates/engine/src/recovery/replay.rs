@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::judge::{Before, Side, Verdict, judge};
 use super::{OnDamage, Recovery};
+use crate::compaction::Progress;
 use crate::error::{Error, Result};
 use crate::ids::Location;
 use crate::index::KeyHash;
@@ -26,9 +27,13 @@ enum Ending {
 
 impl Recovery<'_> {
     /// Replays every segment, oldest first.
-    pub(super) fn replay_all(&mut self) -> Result<()> {
+    pub(super) fn replay_all(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<()> {
         let mut torn: Option<(Arc<Segment>, u64)> = None;
-        for segment in self.segments.all() {
+        let segments = self.segments.all();
+        let total = segments.iter().map(|segment| segment.file().length()).sum();
+        let mut done = 0;
+        for segment in segments {
+            let length = segment.file().length();
             match &torn {
                 Some((first, offset)) if segment.role == Role::Log => {
                     let (first, offset) = (Arc::clone(first), *offset);
@@ -41,6 +46,8 @@ impl Recovery<'_> {
                     }
                 }
             }
+            done += length;
+            progress(Progress { done, total });
         }
         Ok(())
     }

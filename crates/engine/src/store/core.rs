@@ -11,7 +11,7 @@ use crate::ids::{Location, Sequence, UnixMillis};
 use crate::index::{Index, IndexWriter, KeyHash};
 use crate::limits::MIN_KEY_LENGTH;
 use crate::log::commit::{
-    Change, Completion, Gathered, Gathering, Group, InFlight, Pending, Seen, Told,
+    Change, Completion, Gathered, Gathering, Group, InFlight, Pending, Told,
 };
 use crate::log::segment::Found;
 use crate::log::{Appender, Effect, Operation, Segment, Segments};
@@ -19,6 +19,9 @@ use crate::options::{Durability, Maintenance, Options};
 use crate::reclaim::{Guard, pin};
 use crate::record::{Kind, Record};
 use crate::store::background::Signals;
+
+/// How often a writer looks whether the appender is free before it sleeps.
+const SPINS: u32 = 200;
 
 /// Bytes and counts since the store was opened.
 #[derive(Debug, Default)]
@@ -99,6 +102,13 @@ impl Core {
 
     /// The end of the log.
     pub fn appender(&self) -> MutexGuard<'_, Appender> {
+        // It is held for well under a microsecond: to sleep would take longer than to wait.
+        for _ in 0..SPINS {
+            if let Ok(appender) = self.appender.try_lock() {
+                return appender;
+            }
+            std::hint::spin_loop();
+        }
         self.appender.lock().expect("no panic while the appender is held")
     }
 
@@ -166,14 +176,17 @@ impl Core {
     /// See [`KvStore::write`](crate::KvStore::write).
     pub fn write(&self, operations: &[Operation<'_>]) -> Result<Sequence> {
         self.check_operations(operations)?;
+        let guard = pin();
+        let seen = self.look_up(&guard, operations)?;
         let mut appender = self.appender();
         if self.options.durability != Durability::Always {
-            let last = self.append_and_apply(&mut appender, operations)?;
-            drop(appender);
+            let last = self.append_and_apply(&mut appender, operations, &seen, &guard)?;
+            drop((appender, guard));
             self.after_write();
             return Ok(last);
         }
-        let appended = self.append_pending(&mut appender, operations, Completion::Thread);
+        drop(guard);
+        let appended = self.append_pending(&mut appender, operations, &seen, Completion::Thread);
         let last = appended.map_err(|(error, _)| error)?;
         self.await_commit(appender).map(|()| last)
     }
@@ -185,20 +198,28 @@ impl Core {
         operations: &[Operation<'_>],
         done: Box<dyn FnOnce(Result<Sequence>) + Send>,
     ) {
-        if let Err(error) = self.check_operations(operations) {
-            return done(Err(error));
-        }
+        let guard = pin();
+        let looked = self.check_operations(operations).and_then(|()| self.look_up(&guard, operations));
+        let seen = match looked {
+            Ok(seen) => seen,
+            Err(error) => return done(Err(error)),
+        };
         let mut appender = self.appender();
         if self.options.durability != Durability::Always {
-            let outcome = self.append_and_apply(&mut appender, operations);
-            drop(appender);
+            let outcome = self.append_and_apply(&mut appender, operations, &seen, &guard);
+            drop((appender, guard));
             self.after_write();
             return done(outcome);
         }
-        match self.append_pending(&mut appender, operations, Completion::Call(done)) {
+        drop(guard);
+        match self.append_pending(&mut appender, operations, &seen, Completion::Call(done)) {
             Ok(_) => self.find_leader(appender),
-            Err((error, Completion::Call(done))) => done(Err(error)),
-            Err((_, Completion::Thread)) => unreachable!("a function waits"),
+            Err((error, completion)) => {
+                drop(appender);
+                if let Completion::Call(done) = completion {
+                    done(Err(error));
+                }
+            }
         }
     }
 
@@ -229,13 +250,16 @@ impl Core {
         };
         let operations = [Operation { key, effect }];
         self.check_operations(&operations)?;
+        let guard = pin();
+        let seen = self.look_up(&guard, &operations)?;
         if self.options.durability != Durability::Always {
-            let last = self.append_and_apply(&mut appender, &operations)?;
-            drop(appender);
+            let last = self.append_and_apply(&mut appender, &operations, &seen, &guard)?;
+            drop((appender, guard));
             self.after_write();
             return Ok(Some(last));
         }
-        let appended = self.append_pending(&mut appender, &operations, Completion::Thread);
+        drop(guard);
+        let appended = self.append_pending(&mut appender, &operations, &seen, Completion::Thread);
         let last = appended.map_err(|(error, _)| error)?;
         self.await_commit(appender).map(|()| Some(last))
     }
@@ -284,15 +308,33 @@ impl Core {
         Ok(())
     }
 
-    /// Appends; fills `appender.changes` with what is to be applied.
-    fn append(&self, appender: &mut Appender, operations: &[Operation<'_>]) -> Result<Sequence> {
-        self.check_open()?;
-        let mut seen = std::mem::take(&mut appender.seen);
-        let looked = self.look_up(operations, &mut seen);
-        if let Err(error) = looked {
-            appender.seen = seen;
-            return Err(error);
+    /// Looks up what each key has now. It shows damage under it while the write can still be refused,
+    /// and brings what the write will need into the cache before anybody is kept waiting.
+    fn look_up(&self, guard: &Guard, operations: &[Operation<'_>]) -> Result<Lookup> {
+        let look = |operation: &Operation<'_>| {
+            let hash = self.hash(operation.key);
+            let mut length = 0;
+            let found = self.index.find(guard, hash, |location| {
+                let found = self.match_key(location, operation.key, guard)?;
+                length = found.map_or(0, |found| found.length);
+                Ok::<_, Error>(found.is_some())
+            })?;
+            Ok((hash, found.map(|location| (location, length))))
+        };
+        match operations {
+            [operation] => Ok(Lookup::One(look(operation)?)),
+            _ => operations.iter().map(look).collect::<Result<_>>().map(Lookup::Many),
         }
+    }
+
+    /// Appends; fills `appender.changes` with what is to be applied.
+    fn append(
+        &self,
+        appender: &mut Appender,
+        operations: &[Operation<'_>],
+        seen: &Lookup,
+    ) -> Result<Sequence> {
+        self.check_open()?;
         let mut changes = std::mem::take(&mut appender.changes);
         changes.clear();
         let mut user_bytes = 0;
@@ -306,62 +348,33 @@ impl Core {
                 Effect::Remove => (Kind::Remove, 0),
             };
             user_bytes += (operation.key.len() + value) as u64;
-            let (hash, seen) = seen[number];
+            let (hash, old) = seen.get(number);
             changes.push(Change {
                 hash,
                 location: segment.location(placed.offset),
                 length: placed.length,
                 sequence: placed.sequence,
                 kind,
-                seen,
+                old,
             });
         });
         appender.changes = changes;
-        appender.seen = seen;
         self.counters.user_bytes.fetch_add(user_bytes, Ordering::Relaxed);
         last
     }
 
-    /// Looks up what each key has now, which shows damage under it while the write can still be
-    /// refused.
-    fn look_up(
-        &self,
-        operations: &[Operation<'_>],
-        seen: &mut Vec<(KeyHash, Seen)>,
-    ) -> Result<()> {
-        seen.clear();
-        // Only then is a single key that is absent now absent when the record is applied.
-        let applied_at_once =
-            operations.len() == 1 && self.options.durability != Durability::Always;
-        let guard = pin();
-        for operation in operations {
-            let hash = self.hash(operation.key);
-            let mut length = 0;
-            let found = self.index.find(&guard, hash, |location| {
-                let found = self.match_key(location, operation.key, &guard)?;
-                length = found.map_or(0, |found| found.length);
-                Ok::<_, Error>(found.is_some())
-            })?;
-            let state = match found {
-                Some(location) => Seen::At(location, length),
-                None if applied_at_once => Seen::Absent,
-                None => Seen::Unknown,
-            };
-            seen.push((hash, state));
-        }
-        Ok(())
-    }
-
     /// Appends a batch and applies it at once, for a store that does not wait for the disk, or during
-    /// a conversion, which becomes durable as a whole.
-    pub fn append_and_apply(
+    /// a conversion, which becomes durable as a whole. `guard` was held when the keys were looked up.
+    fn append_and_apply(
         &self,
         appender: &mut Appender,
         operations: &[Operation<'_>],
+        seen: &Lookup,
+        guard: &Guard,
     ) -> Result<Sequence> {
-        let last = self.append(appender, operations)?;
+        let last = self.append(appender, operations, seen)?;
         let keys = operations.iter().map(|operation| operation.key);
-        self.apply(keys.zip(appender.changes.iter().copied()))?;
+        self.apply(keys.zip(appender.changes.iter().copied()), guard)?;
         for segment in appender.filled.iter().chain(appender.active()) {
             segment.set_applied(segment.end());
         }
@@ -369,18 +382,32 @@ impl Core {
         Ok(last)
     }
 
+    /// Writes a batch of a conversion, which becomes durable as a whole at its end.
+    pub fn convert_batch(&self, operations: &[Operation<'_>]) -> Result<()> {
+        self.check_operations(operations)?;
+        let guard = pin();
+        let seen = self.look_up(&guard, operations)?;
+        let mut appender = self.appender();
+        self.append_and_apply(&mut appender, operations, &seen, &guard)?;
+        drop(appender);
+        self.seal_filled()
+    }
+
     fn append_pending(
         &self,
         appender: &mut Appender,
         operations: &[Operation<'_>],
+        seen: &Lookup,
         completion: Completion,
     ) -> std::result::Result<Sequence, (Error, Completion)> {
-        let last = match self.append(appender, operations) {
+        let last = match self.append(appender, operations, seen) {
             Ok(last) => last,
             Err(error) => return Err((error, completion)),
         };
         let keys = operations.iter().map(|operation| Box::from(operation.key));
-        let changes: Vec<(Box<[u8]>, Change)> = keys.zip(appender.changes.iter().copied()).collect();
+        // Nobody is pinned until these are applied, so what was seen may not mean the same then.
+        let changes = appender.changes.iter().map(|change| Change { old: None, ..*change });
+        let changes: Vec<(Box<[u8]>, Change)> = keys.zip(changes).collect();
         for (key, change) in &changes {
             let location = (change.kind == Kind::Set).then_some(change.location);
             let in_flight = InFlight { sequence: change.sequence, location };
@@ -396,17 +423,20 @@ impl Core {
     ///
     /// # Errors
     /// [`Error::OutcomeUnknown`], and the fence is up: the log has what the index could not take.
-    fn apply<'a>(&self, changes: impl Iterator<Item = (&'a [u8], Change)>) -> Result<()> {
-        let guard = pin();
+    fn apply<'a>(
+        &self,
+        changes: impl Iterator<Item = (&'a [u8], Change)>,
+        guard: &Guard,
+    ) -> Result<()> {
         let mut index = self.index.writer();
         for (key, change) in changes {
-            let old = match change.seen {
-                Seen::Absent => None,
-                Seen::At(old, length) if index.contains(change.hash, old) => Some((old, length)),
-                _ => self.find_old(&index, key, &change, &guard)?,
+            let old = match change.old {
+                // A location that the index still has, while pinned, is still that of the key.
+                Some((old, length)) if index.contains(change.hash, old) => Some((old, length)),
+                _ => self.find_old(&index, key, &change, guard)?,
             };
             if let Some((old, length)) = old {
-                self.segment(old, &guard).add_stale(length);
+                self.segment(old, guard).add_stale(length);
             }
             let taken = match (change.kind, old) {
                 (Kind::Set, Some((old, _))) => index.replace(change.hash, old, change.location),
@@ -419,7 +449,7 @@ impl Core {
             };
             assert!(taken, "nobody else writes the index");
             if change.kind == Kind::Remove {
-                let segment = self.segment(change.location, &guard);
+                let segment = self.segment(change.location, guard);
                 segment.add_tombstone(change.length, change.sequence);
             }
         }
@@ -518,7 +548,7 @@ impl Core {
         drop(syncing);
         let applied = synced.and_then(|()| {
             let changes = gathered.pending.iter().flat_map(|pending| &pending.changes);
-            self.apply(changes.map(|(key, change)| (&**key, *change)))
+            self.apply(changes.map(|(key, change)| (&**key, *change)), &pin())
         });
         (gathered, applied)
     }
@@ -633,6 +663,26 @@ impl Core {
         }
         drop(appender);
         let _ = self.segments.retire(&[segment]);
+    }
+}
+
+/// What the index has of the keys of a batch.
+enum Lookup {
+    /// Of its only one.
+    One(Seen),
+    /// Of each.
+    Many(Vec<Seen>),
+}
+
+/// A key's hash; where its record is and how long, if it has one.
+type Seen = (KeyHash, Option<(Location, u64)>);
+
+impl Lookup {
+    fn get(&self, number: usize) -> Seen {
+        match self {
+            Lookup::One(seen) => *seen,
+            Lookup::Many(seen) => seen[number],
+        }
     }
 }
 

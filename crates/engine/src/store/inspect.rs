@@ -3,8 +3,10 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::ids::{Position, Sequence, UnixMillis};
+use crate::ids::{Position, SegmentId, Sequence, UnixMillis};
+use crate::kvs1::{self, Command, Kvs1Log};
 use crate::log::scan::{Beyond, Scanner, Step};
 use crate::log::segment::HEADER_LENGTH;
 use crate::names::Names;
@@ -60,11 +62,12 @@ pub struct LogRecord {
 }
 
 /// Shows every record of the store in `directory`, segment by segment, until `visit` breaks off.
-/// Nothing is changed.
+/// Nothing is changed; a KVS1 store that was not yet converted shows its lines, each file as a
+/// segment of its number.
 ///
 /// # Errors
-/// [`Error::NoStore`], [`Error::Locked`], [`Error::Io`]; [`Error::Damaged`] for the first damage, after
-/// all that is intact was shown.
+/// [`Error::NoStore`], [`Error::Locked`], [`Error::Io`]; [`Error::Damaged`] or [`Error::Kvs1`] for the
+/// first damage, after all that is intact was shown.
 pub fn read_log(
     directory: impl AsRef<Path>,
     options: &Options,
@@ -74,6 +77,10 @@ pub fn read_log(
     let names = Names::new(directory);
     let options = options.clone().create(Create::Never);
     let _lock = recovery::lock(&options, directory, &names)?;
+    let kvs1_logs = kvs1::unconverted(&*options.disk, &names)?;
+    if !kvs1_logs.is_empty() {
+        return read_kvs1(&*options.disk, &kvs1_logs, visit);
+    }
     let found = recovery::recover(&options, &names, OnDamage::Skip, Trust::RecordsOnly)?;
     for segment in found.segments.all() {
         let file = segment.file();
@@ -121,5 +128,52 @@ pub fn read_log(
     match found.damage.into_iter().next() {
         Some(damage) => Err(damage),
         None => Ok::<_, Error>(()),
+    }
+}
+
+fn read_kvs1(
+    disk: &dyn Disk,
+    logs: &[Kvs1Log],
+    mut visit: impl FnMut(LogRecord) -> ControlFlow<()>,
+) -> Result<()> {
+    let (mut sequence, mut damage) = (Sequence(0), Ok(()));
+    let mut flow = ControlFlow::Continue(());
+    for log in logs {
+        let read = log.lines(disk, |line| {
+            let operation = match line.command {
+                Ok(command) => LogOperation::from(command),
+                Err(error) => {
+                    damage = damage.clone().and(Err(error));
+                    return ControlFlow::Continue(());
+                }
+            };
+            sequence = sequence.next();
+            flow = visit(LogRecord {
+                position: Position { segment: SegmentId(log.number()), offset: line.offset },
+                length: line.bytes.len() as u64,
+                sequence,
+                batch: BatchPlace::Single,
+                expires_at: None,
+                operation,
+                raw: line.bytes.to_vec(),
+            });
+            flow
+        });
+        if flow.is_break() {
+            return Ok(());
+        }
+        damage = damage.and(read);
+    }
+    damage
+}
+
+impl From<Command> for LogOperation {
+    fn from(command: Command) -> LogOperation {
+        match command {
+            Command::Set { key, value } => {
+                LogOperation::Set { key: key.into_bytes(), value: value.into_bytes() }
+            }
+            Command::Remove { key } => LogOperation::Remove { key: key.into_bytes() },
+        }
     }
 }

@@ -218,7 +218,8 @@ impl KvStore {
         self.core().submit(&batch.operations(), Box::new(done));
     }
 
-    /// The number of keys. An expired key counts until the store has noticed.
+    /// The number of keys. An expired key counts until the store has noticed; see
+    /// [`sweep_expired`](KvStore::sweep_expired).
     pub fn len(&self) -> u64 {
         self.core().index.len()
     }
@@ -226,6 +227,16 @@ impl KvStore {
     /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Drops every key that has expired now, so that [`len`](KvStore::len) counts none; returns how
+    /// many they were. The store does it by itself, but in its own time.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn sweep_expired(&self) -> Result<u64> {
+        self.core().check_open()?;
+        Ok(crate::expiry::sweep_all(self.core()))
     }
 
     /// Makes all writes acknowledged so far survive a power cut.
@@ -336,14 +347,6 @@ fn convert(core: &Core, logs: &[kvs1::Kvs1Log]) -> Result<()> {
 }
 
 impl Core {
-    /// Writes a batch of a conversion, which becomes durable as a whole at its end.
-    fn convert_batch(&self, operations: &[Operation<'_>]) -> Result<()> {
-        let mut appender = self.appender();
-        self.append_and_apply(&mut appender, operations)?;
-        drop(appender);
-        self.seal_filled()
-    }
-
     /// Brings everything to rest: nobody else uses the store any more.
     fn end(&self) -> Result<()> {
         if self.segments.fence.check().is_err() {

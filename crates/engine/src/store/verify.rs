@@ -1,10 +1,13 @@
 //! Reading everything to see whether it is what was written.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use crate::checkpoint::Checkpoint;
 use crate::compaction::Progress;
+use crate::disk::Disk;
 use crate::error::{Error, Result};
+use crate::kvs1::{self, Kvs1Log};
 use crate::log::scan::{BatchTracker, Beyond, Scanner, Step};
 use crate::log::segment::{HEADER_LENGTH, Segment, check_header};
 use crate::manifest::Manifest;
@@ -14,6 +17,9 @@ use crate::record::Malformed;
 use crate::recovery::{self, OnDamage, Trust};
 use crate::store::KvStore;
 use crate::store::core::Core;
+
+/// Bytes of a KVS1 log after which progress is told.
+const PROGRESS_STEP: u64 = 4 << 20;
 
 /// What a verification has found.
 #[derive(Clone, Debug, Default)]
@@ -54,39 +60,82 @@ impl KvStore {
 }
 
 /// Verifies the store in `directory` without opening it for use: also one that is too damaged to be
-/// opened. Nothing is changed.
+/// opened. Nothing is changed; of a KVS1 store that was not yet converted every line is read, each
+/// file counting as a segment.
 ///
 /// # Errors
 /// [`Error::NoStore`], [`Error::Locked`], and [`Error::Io`] if the directory cannot be read at all.
 pub fn verify_directory(
     directory: impl AsRef<Path>,
     options: &Options,
-    progress: impl FnMut(Progress),
+    mut progress: impl FnMut(Progress),
 ) -> Result<VerifyReport> {
     let directory = directory.as_ref();
     let names = Names::new(directory);
     let options = options.clone().create(Create::Never);
     let _lock = recovery::lock(&options, directory, &names)?;
-    let mut report = VerifyReport::default();
-    let found = recovery::recover(&options, &names, OnDamage::Skip, Trust::RecordsOnly);
-    let found = match found {
-        Ok(found) => found,
-        Err(error @ (Error::Damaged { .. } | Error::NewerFormat { .. })) => {
-            report.damage.push(error);
-            return Ok(report);
+    let verified = verify_closed(&options, &names, &mut progress);
+    verified.or_else(|error| match error {
+        Error::Damaged { .. } | Error::NewerFormat { .. } => {
+            Ok(VerifyReport { damage: vec![error], ..VerifyReport::default() })
         }
-        Err(error) => return Err(error),
-    };
-    report.damage = found.damage;
-    report.records = found.report.records_replayed;
+        other => Err(other),
+    })
+}
+
+fn verify_closed(
+    options: &Options,
+    names: &Names,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<VerifyReport> {
+    let disk = &*options.disk;
+    let kvs1_logs = kvs1::unconverted(disk, names)?;
+    if !kvs1_logs.is_empty() {
+        return verify_kvs1(disk, &kvs1_logs, progress);
+    }
+    let (skip, records_only) = (OnDamage::Skip, Trust::RecordsOnly);
+    let found = recovery::recover_with(options, names, skip, records_only, progress)?;
     let segments = found.segments.all();
-    report.segments = segments.len() as u64;
-    report.bytes = segments.iter().map(|segment| segment.end()).sum();
-    let mut progress = progress;
-    progress(Progress { done: report.bytes, total: report.bytes });
-    let store = found.segments.store;
-    if let Err(error) = Checkpoint::load(&*options.disk, &names, store) {
+    let mut report = VerifyReport {
+        records: found.report.records_replayed,
+        segments: segments.len() as u64,
+        bytes: segments.iter().map(|segment| segment.end()).sum(),
+        damage: found.damage,
+    };
+    if let Err(error) = Checkpoint::load(disk, names, found.segments.store) {
         report.damage.push(error);
+    }
+    Ok(report)
+}
+
+fn verify_kvs1(
+    disk: &dyn Disk,
+    logs: &[Kvs1Log],
+    progress: &mut dyn FnMut(Progress),
+) -> Result<VerifyReport> {
+    let mut report = VerifyReport::default();
+    let lengths = logs.iter().map(|log| log.length(disk)).collect::<Result<Vec<_>>>()?;
+    let total = lengths.iter().sum();
+    for (log, length) in logs.iter().zip(lengths) {
+        let (before, mut told) = (report.bytes, 0);
+        let read = log.lines(disk, |line| {
+            match line.command {
+                Ok(_) => report.records += 1,
+                Err(error) => report.damage.push(error),
+            }
+            if line.offset - told >= PROGRESS_STEP {
+                told = line.offset;
+                progress(Progress { done: before + told, total });
+            }
+            ControlFlow::Continue(())
+        });
+        match read {
+            Err(error @ Error::Kvs1 { .. }) => report.damage.push(error),
+            read => read?,
+        }
+        report.segments += 1;
+        report.bytes += length;
+        progress(Progress { done: report.bytes, total });
     }
     Ok(report)
 }
