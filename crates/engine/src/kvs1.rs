@@ -24,7 +24,7 @@ use serde_json::{Map, Value};
 
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{Error, Result};
-use crate::limits::{MAX_KEY_LENGTH, MAX_VALUE_LENGTH, MIN_KEY_LENGTH};
+use crate::limits::{MAX_KEY_LENGTH, MAX_VALUE_LENGTH};
 use crate::manifest::{Manifest, Origin};
 use crate::names::{self, Names};
 
@@ -119,8 +119,12 @@ pub(crate) fn logs(disk: &dyn Disk, names: &Names) -> Result<Vec<Kvs1Log>> {
         }
     }
     logs.sort_by(|a, b| (a.number, &a.path).cmp(&(b.number, &b.path)));
-    if let Some(last) = logs.last_mut() {
-        last.end = End::MayBeTorn;
+    // An empty log ends nothing: it may be a segment whose making was cut.
+    for log in logs.iter_mut().rev() {
+        log.end = End::MayBeTorn;
+        if !log.is_empty(disk)? {
+            break;
+        }
     }
     Ok(logs)
 }
@@ -224,7 +228,7 @@ impl Kvs1Log {
             }
             let torn = ending == Ending::EndOfFile && self.end == End::MayBeTorn;
             let command = match parse(bytes) {
-                Ok(command) => check_lengths(command).map_err(|detail| lines.malformed(detail)),
+                Ok(command) => Ok(command),
                 Err(Malformed::NotJson(_)) if torn => break,
                 Err(Malformed::NotJson(detail) | Malformed::NotACommand(detail)) => {
                     Err(lines.malformed(detail))
@@ -237,23 +241,6 @@ impl Kvs1Log {
         }
         Ok(())
     }
-}
-
-/// KVS1 had no bounds; this store has.
-fn check_lengths(command: Command) -> std::result::Result<Command, String> {
-    let (key, value) = match &command {
-        Command::Set { key, value } => (key.len(), value.len()),
-        Command::Remove { key } => (key.len(), 0),
-    };
-    if !(MIN_KEY_LENGTH..=MAX_KEY_LENGTH).contains(&key) {
-        return Err(format!(
-            "the key is {key} bytes; allowed: {MIN_KEY_LENGTH} to {MAX_KEY_LENGTH}"
-        ));
-    }
-    if value > MAX_VALUE_LENGTH {
-        return Err(format!("the value is {value} bytes; allowed: at most {MAX_VALUE_LENGTH}"));
-    }
-    Ok(command)
 }
 
 /// Moves the files of a store that was converted out of the way, to where its owner finds them.
@@ -388,10 +375,7 @@ fn command(value: Value) -> std::result::Result<Command, String> {
     };
     let (name, mut fields) = split_name(fields)?;
     let command = match name.to_ascii_lowercase().as_str() {
-        "set" => Command::Set {
-            key: take_key(&mut fields)?,
-            value: take_string(&mut fields, "value")?,
-        },
+        "set" => Command::Set { key: take_key(&mut fields)?, value: take_value(&mut fields)? },
         "remove" | "rm" => {
             let key = take_key(&mut fields)?;
             // Written by stores whose record has one optional value for all commands.
@@ -433,6 +417,17 @@ fn take_key(fields: &mut Map<String, Value>) -> std::result::Result<String, Stri
         0 => Err("the key is empty; a key has at least one byte".to_owned()),
         1..=MAX_KEY_LENGTH => Ok(key),
         length => Err(format!("the key has {length} bytes; at most {MAX_KEY_LENGTH} are allowed")),
+    }
+}
+
+/// A value that a store of today can hold.
+fn take_value(fields: &mut Map<String, Value>) -> std::result::Result<String, String> {
+    let value = take_string(fields, "value")?;
+    match value.len() {
+        0..=MAX_VALUE_LENGTH => Ok(value),
+        length => {
+            Err(format!("the value has {length} bytes; at most {MAX_VALUE_LENGTH} are allowed"))
+        }
     }
 }
 

@@ -274,6 +274,7 @@ impl Header {
 ///
 /// # Errors
 /// Why there is none.
+#[cfg(any(test, feature = "simulation"))]
 pub fn decode(bytes: &[u8], salt: Salt, offset: u64) -> Result<(Header, Record<'_>), Malformed> {
     let header = Header::decode(bytes)?;
     let record = header.check(bytes, salt, offset)?;

@@ -6,6 +6,8 @@
 mod common;
 #[path = "crash/every_call.rs"]
 mod every_call;
+#[path = "crash/kvs1.rs"]
+mod kvs1;
 
 use std::time::Duration;
 
@@ -50,4 +52,17 @@ fn maintenance_of_a_store_synced_at_once() {
 #[test]
 fn maintenance_of_a_store_left_to_the_system() {
     EveryCall::new(&history(workloads::maintenance()), Durability::Os, new_disk).run();
+}
+
+#[test]
+fn a_long_mix_of_everything() {
+    if !common::is_exhaustive() {
+        return;
+    }
+    for seed in 1..=4 {
+        let history = history(workloads::long(70, seed));
+        for durability in [Durability::Always, Durability::Os, INTERVAL] {
+            EveryCall::new(&history, durability, new_disk).run();
+        }
+    }
 }

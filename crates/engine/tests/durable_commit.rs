@@ -4,6 +4,9 @@
 //! gate is shut they wait. So the tests see the moment at which everything is written and nothing
 //! synced, without measuring time.
 
+// Also in what the tests share.
+#![allow(clippy::unwrap_used)]
+
 use std::borrow::Cow;
 use std::io;
 use std::path::Path;

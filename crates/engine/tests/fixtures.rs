@@ -10,7 +10,7 @@
 //! gets a new directory beside. (`make_v1_fixture` is how this one was made.)
 
 // The fixtures are files of the real machine.
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use std::fs;
 use std::ops::ControlFlow;

@@ -12,7 +12,7 @@
 //! power cut takes is the matter of the simulated disk.
 
 // The child prints what was acknowledged; the parent starts it.
-#![allow(clippy::disallowed_methods, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

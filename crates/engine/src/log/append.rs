@@ -295,7 +295,8 @@ impl Appender {
 
     /// Goes on in a new segment with room for `needed` bytes.
     fn rotate(&mut self, needed: u64) -> Result<()> {
-        self.sync_all()?;
+        // An empty segment in the middle of the log would look as if its records had been lost.
+        self.retire_unused()?;
         let next = match self.prepared.take() {
             Some(segment) if segment.capacity >= needed => segment,
             unfit => {
@@ -309,22 +310,15 @@ impl Appender {
         Ok(())
     }
 
-    /// Syncs the segments written so far: a later one may survive a power cut that takes the end of
-    /// an earlier one, and where that end was nobody could tell.
-    fn sync_all(&self) -> Result<()> {
-        for segment in self.filled.iter().chain(self.active()) {
-            let end = segment.end();
-            if segment.synced() >= end {
-                continue;
-            }
-            segment.file().sync().map_err(|error| {
-                let error = Error::io("sync", &segment.path, error);
-                self.segments.fence.raise(&error);
-                error
-            })?;
-            segment.set_synced(end);
+    /// Lets go of the active segment if it is empty, rather than fill it.
+    fn retire_unused(&mut self) -> Result<()> {
+        let is_unused = |active: &mut Active| active.offset == HEADER_LENGTH;
+        let Some(unused) = self.active.take_if(is_unused) else { return Ok(()) };
+        let retired = self.segments.retire(std::slice::from_ref(&unused.segment));
+        if retired.is_err() {
+            self.active = Some(unused);
         }
-        Ok(())
+        retired
     }
 
     /// Ends the active segment, as before a backup, if it has records.

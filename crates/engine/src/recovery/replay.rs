@@ -29,27 +29,50 @@ impl Recovery<'_> {
     /// Replays every segment, oldest first.
     pub(super) fn replay_all(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<()> {
         let mut torn: Option<(Arc<Segment>, u64)> = None;
+        let mut open: Option<Arc<Segment>> = None;
         let segments = self.segments.all();
         let total = segments.iter().map(|segment| segment.file().length()).sum();
         let mut done = 0;
         for segment in segments {
-            let length = segment.file().length();
-            match &torn {
-                Some((first, offset)) if segment.role == Role::Log => {
-                    let (first, offset) = (Arc::clone(first), *offset);
-                    self.empty(&segment, &first, offset)?;
-                }
-                _ => {
-                    let ending = self.replay(&segment)?;
-                    if let (Ending::Torn { offset }, Role::Log) = (ending, segment.role) {
-                        torn = Some((Arc::clone(&segment), offset));
-                    }
-                }
+            done += segment.file().length();
+            if segment.role == Role::Survivors {
+                self.replay(&segment)?;
+                continue;
             }
-            done += length;
+            if let Some(previous) = &open
+                && torn.is_none()
+                && !self.continues(previous, &segment)?
+            {
+                torn = Some((Arc::clone(previous), previous.end()));
+            }
+            if let Some((first, offset)) = &torn {
+                self.empty(&segment, first, *offset)?;
+            } else if let Ending::Torn { offset } = self.replay(&segment)? {
+                torn = Some((Arc::clone(&segment), offset));
+            }
+            let was_open = !segment.is_sealed() && self.on_damage == OnDamage::Refuse;
+            open = was_open.then_some(segment);
             progress(Progress { done, total });
         }
         Ok(())
+    }
+
+    /// Whether the log goes on in `next` where it ends in `previous`, an open segment: where a whole
+    /// end was lost nothing but the sequences tells. A segment without records goes on from
+    /// anywhere.
+    fn continues(&self, previous: &Segment, next: &Segment) -> Result<bool> {
+        let file = next.file();
+        let mut scanner = Scanner::new(next, &*file, HEADER_LENGTH, file.length());
+        next.set_end(file.length());
+        let Step::Record { record, .. } = scanner.step()? else { return Ok(true) };
+        let first = record.sequence;
+        let file = previous.file();
+        let mut scanner = Scanner::new(previous, &*file, HEADER_LENGTH, previous.end());
+        let mut last = None;
+        while let Step::Record { record, .. } = scanner.step()? {
+            last = Some(record.sequence);
+        }
+        Ok(last.is_some_and(|last| last.next() == first))
     }
 
     /// Replays one segment from where the checkpoint ends.

@@ -92,9 +92,11 @@ pub fn run(
         if interval_ended {
             rested = Duration::ZERO;
         }
-        // A segment was ended: all before its successor's first record was synced to seal it.
-        let sealed = writes && segments > 0 && store.stats().segments > segments;
-        if step.syncs() || interval_ended || sealed {
+        // Before a segment gets its first record, all those before it are synced.
+        if writes && store.stats().segments > segments {
+            progress.durable = progress.durable.max(index);
+        }
+        if step.syncs() || interval_ended {
             progress.durable = index + 1;
         }
         if let Step::Backup(directory) = step {

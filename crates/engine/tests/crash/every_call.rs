@@ -19,7 +19,7 @@ use aryavarth::{Durability, UnixMillis};
 use crate::common::model::{Bytes, Contents, History};
 use crate::common::observe::Depth;
 use crate::common::run::{Progress, run};
-use crate::common::{Context, observe};
+use crate::common::{Context, is_exhaustive, observe};
 
 /// What was found in an image.
 #[derive(Clone, Debug)]
@@ -53,18 +53,12 @@ impl<'a> EveryCall<'a> {
             history,
             durability,
             make_disk,
-            again: 40,
+            again: if is_exhaustive() { 10 } else { 40 },
             inspect: |_| {},
             keys: history.keys(),
             found: HashMap::new(),
             images: 0,
         }
-    }
-
-    /// One in `again` images is crashed again while it is reopened.
-    pub fn crash_again_in(mut self, again: u128) -> EveryCall<'a> {
-        self.again = again;
-        self
     }
 
     /// Has `inspect` look at every image before it is opened, and after.
@@ -88,7 +82,7 @@ impl<'a> EveryCall<'a> {
             }
         }
         let end = Call { number: disk.calls() + 1, ..trace[trace.len() - 1].clone() };
-        for plan in disk.plans() {
+        for plan in plans(&disk) {
             self.check(&disk, &end, plan, &progress);
         }
         let (images, distinct) = (self.images, self.found.len());
@@ -103,7 +97,7 @@ impl<'a> EveryCall<'a> {
         let (progress, store) = run(self.history, &disk, self.durability);
         drop(store);
         assert!(disk.is_crashed());
-        for plan in disk.plans() {
+        for plan in plans(&disk) {
             self.check(&disk, call, plan, &progress);
         }
     }
@@ -177,7 +171,7 @@ impl<'a> EveryCall<'a> {
             let disk = image.crashed_image(CrashPlan::KillProcess);
             disk.crash_at(call.number);
             drop(crate::common::run::reopen(&disk, self.durability));
-            for plan in disk.plans() {
+            for plan in plans(&disk) {
                 let _context = Context(|| format!("again at {call:?}, {plan:?}"));
                 let image = disk.crashed_image(plan);
                 (self.inspect)(&image);
@@ -199,6 +193,21 @@ impl<'a> EveryCall<'a> {
     }
 }
 
+/// Every plan of the simulated disk; of the many ways to tear a long write, a spread.
+fn plans(disk: &SimDisk) -> Vec<CrashPlan> {
+    let mut plans = disk.plans();
+    let is_tear = |plan: &CrashPlan| matches!(plan, CrashPlan::TearLast(_));
+    let tears = plans.iter().filter(|plan| is_tear(plan)).count();
+    let (most, mut tear) = (if is_exhaustive() { usize::MAX } else { MOST_TEARS }, 0);
+    plans.retain(|plan| {
+        tear += usize::from(is_tear(plan));
+        !is_tear(plan) || tears <= most || tear % tears.div_ceil(most) == 0
+    });
+    plans
+}
+
+/// So many ways to tear one write are tried, unless everything is.
+const MOST_TEARS: usize = 260;
 /// Bytes of a write that are done when the process is killed.
 const WRITE_TEARS: [usize; 9] = [1, 4, 27, 28, 36, 64, 100, 511, 1000];
 

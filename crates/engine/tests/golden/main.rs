@@ -15,7 +15,7 @@
 //! difference, for these bytes are the format that stores out there have.
 
 // The scripts are files of the real machine.
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod session;
 mod show;

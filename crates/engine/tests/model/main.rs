@@ -12,7 +12,7 @@
 //! for nothing; some are on the real one.
 
 // The tests make and copy directories of the real machine.
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod harness;
 mod operation;

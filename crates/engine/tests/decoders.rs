@@ -1,0 +1,99 @@
+//! The fuzz targets with random bytes, in every run of the tests: the same code that `fuzz/` feeds, only
+//! less of it and without a guide.
+//!
+//! The bytes come from fixed seeds, so that a failure is there again the next time.
+
+use aryavarth::fuzzing;
+
+/// A generator small enough to be seen through: xorshift.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn bytes(&mut self, most: usize) -> Vec<u8> {
+        let length = self.next() as usize % (most + 1);
+        (0..length).map(|_| (self.next() >> 32) as u8).collect()
+    }
+}
+
+/// Feeds a target; panics with the seed of what it could not stand.
+fn feed(times: u64, most: usize, target: impl Fn(&[u8])) {
+    for seed in 1..=times {
+        let bytes = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)).bytes(most);
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| target(&bytes)));
+        assert!(outcome.is_ok(), "seed {seed}: {} bytes {}", bytes.len(), bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn bytes_that_are_no_record() {
+    feed(20_000, 200, |bytes| assert!(!fuzzing::record(bytes)));
+}
+
+#[test]
+fn bytes_that_are_no_manifest() {
+    feed(20_000, 300, |bytes| assert!(!fuzzing::manifest(bytes)));
+}
+
+#[test]
+fn bytes_as_a_kvs1_line() {
+    feed(20_000, 100, |bytes| assert!(!fuzzing::kvs1_line(bytes)));
+}
+
+#[test]
+fn parts_of_kvs1_lines_in_any_order() {
+    const PARTS: [&str; 16] = [
+        "{",
+        "}",
+        "\"cmd\":",
+        "\"Set\"",
+        "\"Set\":",
+        "\"key\":",
+        "\"a\"",
+        "\"\"",
+        ",",
+        "\n",
+        "\"value\":",
+        "\"Remove\"",
+        "null",
+        "\\u0000",
+        "{\"cmd\":\"Set\",\"key\":\"a\",\"value\":\"b\"}\n",
+        "{\"Remove\":{\"key\":\"\"}}\n",
+    ];
+    feed(3000, 40, |bytes| {
+        let text: String = bytes.iter().map(|byte| PARTS[usize::from(byte % 16)]).collect();
+        fuzzing::kvs1_line(text.as_bytes());
+        fuzzing::kvs1_log(text.as_bytes());
+    });
+}
+
+#[test]
+fn bytes_anywhere_in_the_files_of_a_store() {
+    feed(400, 16, fuzzing::damaged_store);
+}
+
+#[test]
+fn bytes_behind_the_last_record() {
+    feed(400, 600, fuzzing::segment_tail);
+}
+
+#[test]
+fn a_manifest_of_lies_with_the_right_checksum() {
+    feed(1000, 12, fuzzing::manifest_file);
+}
+
+#[test]
+fn a_checkpoint_of_lies_with_the_right_checksums() {
+    feed(600, 60, fuzzing::checkpoint_file);
+}
+
+#[test]
+fn operations_of_any_kind() {
+    feed(150, 900, fuzzing::operations);
+}
