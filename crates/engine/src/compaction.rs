@@ -232,7 +232,13 @@ impl Survey {
     }
 
     /// The next segment to rewrite, if any is worth it.
-    fn choose(&self, core: &Core, output: Option<SegmentId>, effort: Effort, up_to: Option<SegmentId>) -> Option<Arc<Segment>> {
+    fn choose(
+        &self,
+        core: &Core,
+        output: Option<SegmentId>,
+        effort: Effort,
+        up_to: Option<SegmentId>,
+    ) -> Option<Arc<Segment>> {
         let eligible = |segment: &&Arc<Segment>| {
             segment.is_at_rest()
                 && !segment.is_quarantined()
@@ -326,13 +332,7 @@ impl Survivors {
     }
 
     /// Adds a record to the step; returns the bytes it will take.
-    fn keep(
-        &mut self,
-        core: &Core,
-        record: &Record<'_>,
-        fate: Fate,
-        old: Location,
-    ) -> Result<u64> {
+    fn keep(&mut self, core: &Core, record: &Record<'_>, fate: Fate, old: Location) -> Result<u64> {
         let record = match fate {
             Fate::KeepAsTombstone => Record {
                 kind: Kind::Remove,

@@ -89,7 +89,7 @@ impl Location {
     pub fn new(slot: SegmentSlot, offset: u64) -> Location {
         assert!(offset.is_multiple_of(ALIGNMENT) && offset >= 2 * ALIGNMENT);
         assert!(offset < MAX_SEGMENT_SIZE);
-        Location(u64::from(slot.0) << Self::OFFSET_BITS | offset / ALIGNMENT)
+        Location((u64::from(slot.0) << Self::OFFSET_BITS) | (offset / ALIGNMENT))
     }
 
     /// The location whose bits these are.

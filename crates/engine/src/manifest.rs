@@ -107,9 +107,13 @@ impl Manifest {
         out.extend_from_slice(&MANIFEST_MAGIC);
         out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
         out.extend_from_slice(&(self.segments.len() as u32).to_le_bytes());
-        for field in
-            [self.store, self.hash_seed, self.next_segment.0, self.next_sequence.0, self.origin as u64]
-        {
+        for field in [
+            self.store,
+            self.hash_seed,
+            self.next_segment.0,
+            self.next_sequence.0,
+            self.origin as u64,
+        ] {
             out.extend_from_slice(&field.to_le_bytes());
         }
         out.extend_from_slice(&self.clock.0.to_le_bytes());
@@ -129,7 +133,8 @@ impl Manifest {
     /// # Errors
     /// [`Error::NewerFormat`], or [`Error::Damaged`] with the place in `path`.
     pub fn decode(bytes: &[u8], path: &Path) -> Result<Manifest> {
-        let damaged = |offset: usize, detail: &str| Err(Error::damaged(path, offset as u64, detail));
+        let damaged =
+            |offset: usize, detail: &str| Err(Error::damaged(path, offset as u64, detail));
         if bytes.len() < HEADER_LENGTH + CHECKSUM_LENGTH || bytes[..8] != MANIFEST_MAGIC {
             return damaged(0, "this is not a manifest");
         }

@@ -86,5 +86,8 @@ pub fn is_temporary(name: &str) -> bool {
 
 /// The number in `name`, if it is `<number>.log`, as segments and KVS1 logs are named.
 pub fn log_number(name: &str) -> Option<u64> {
-    name.strip_suffix(SEGMENT_SUFFIX).filter(|n| n.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
+    name.strip_suffix(SEGMENT_SUFFIX)
+        .filter(|n| n.bytes().all(|b| b.is_ascii_digit()))?
+        .parse()
+        .ok()
 }

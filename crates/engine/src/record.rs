@@ -70,13 +70,6 @@ pub struct Record<'a> {
     pub value: &'a [u8],
 }
 
-impl Record<'_> {
-    /// Whether the record's time has passed at `now`.
-    pub fn is_expired(&self, now: UnixMillis) -> bool {
-        self.expires_at.is_some_and(|at| at <= now)
-    }
-}
-
 /// Why bytes are not a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
@@ -261,7 +254,12 @@ impl Header {
     ///
     /// # Errors
     /// [`Malformed::Short`] or [`Malformed::Checksum`].
-    pub fn check<'a>(&self, bytes: &'a [u8], salt: Salt, offset: u64) -> Result<Record<'a>, Malformed> {
+    pub fn check<'a>(
+        &self,
+        bytes: &'a [u8],
+        salt: Salt,
+        offset: u64,
+    ) -> Result<Record<'a>, Malformed> {
         let bytes = bytes.get(..self.record_length() as usize).ok_or(Malformed::Short)?;
         if salt.checksum(offset, &bytes[4..]) != self.checksum {
             return Err(Malformed::Checksum);

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use crate::disk::DiskFile;
 use crate::error::{Error, Result};
-use crate::ids::{Sequence, ShardId, UnixMillis};
 use crate::fence::Fence;
+use crate::ids::{Sequence, ShardId, UnixMillis};
 use crate::limits::{MAX_BATCH_BYTES, MAX_SEGMENT_SIZE};
 use crate::log::commit::{Change, Gathered, InFlight};
 use crate::log::segment::{HEADER_LENGTH, Segment};
@@ -181,7 +181,11 @@ pub struct Appender {
 
 impl Appender {
     /// An appender that goes on at the end of `active` (or with a new segment).
-    pub fn new(segments: Arc<Segments>, active: Option<Arc<Segment>>, segment_size: u64) -> Appender {
+    pub fn new(
+        segments: Arc<Segments>,
+        active: Option<Arc<Segment>>,
+        segment_size: u64,
+    ) -> Appender {
         Appender {
             next_sequence: segments.next_sequence(),
             segments,
@@ -244,7 +248,8 @@ impl Appender {
         self.scratch.clear();
         for (number, operation) in operations.iter().enumerate() {
             let last = number + 1 == operations.len();
-            let record = operation.record(sequence, if last { Batch::Ends } else { Batch::Continues });
+            let record =
+                operation.record(sequence, if last { Batch::Ends } else { Batch::Continues });
             encode(&mut self.scratch, &record, segment.salt, offset, synced.min(offset));
             let length = start + self.scratch.len() as u64 - offset;
             placed(number, segment, Placed { offset, length, sequence });

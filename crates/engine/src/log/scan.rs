@@ -62,6 +62,7 @@ pub struct Scanner<'a> {
     end: u64,
     window: Vec<u8>,
     window_start: u64,
+    proven: u64,
 }
 
 impl<'a> Scanner<'a> {
@@ -75,12 +76,18 @@ impl<'a> Scanner<'a> {
             end,
             window: Vec::new(),
             window_start: 0,
+            proven: 0,
         }
     }
 
     /// Where the scanner stands.
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Below where all was synced, as the records passed so far say.
+    pub fn proven(&self) -> u64 {
+        self.proven
     }
 
     /// Moves the scanner.
@@ -110,6 +117,7 @@ impl<'a> Scanner<'a> {
             return Ok(Step::Bad(why));
         }
         self.offset += length;
+        self.proven = self.proven.max(header.synced_to(offset));
         let bytes = self.bytes(offset, length as usize)?;
         let record = header.view(bytes);
         Ok(Step::Record { offset, length, record })

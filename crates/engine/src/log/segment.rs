@@ -328,7 +328,12 @@ impl Segment {
     ///
     /// # Errors
     /// As [`record`](Segment::record).
-    pub fn match_key_proven(&self, guard: &Guard, offset: u64, key: &[u8]) -> Result<Option<Found>> {
+    pub fn match_key_proven(
+        &self,
+        guard: &Guard,
+        offset: u64,
+        key: &[u8],
+    ) -> Result<Option<Found>> {
         self.record(guard, offset, |header, record| {
             (record.key == key).then(|| Found {
                 length: header.record_length(),

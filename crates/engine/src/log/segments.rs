@@ -25,11 +25,14 @@ use crate::record::Salt;
 
 const CHUNK: usize = 256;
 
+/// A part of the table.
+type Chunk = Box<[Published<Arc<Segment>>]>;
+
 /// From [`SegmentSlot`] to segment, for readers, without a lock. In chunks made when needed, so
 /// that a small store does not pay for the largest.
 #[derive(Debug)]
 struct Table {
-    chunks: Box<[OnceLock<Box<[Published<Arc<Segment>>]>>]>,
+    chunks: Box<[OnceLock<Chunk>]>,
 }
 
 impl Table {
@@ -203,8 +206,7 @@ impl Segments {
         let slot = self.take_slot()?;
         let made = self.create_file(&entry, capacity).and_then(|file| {
             let salt = Salt::new(self.store, entry.id);
-            let segment =
-                Arc::new(Segment::new(&entry, slot, salt, path.clone(), file, capacity));
+            let segment = Arc::new(Segment::new(&entry, slot, salt, path.clone(), file, capacity));
             registry.by_id.insert(entry.id, Arc::clone(&segment));
             registry.next_segment = entry.id.next();
             self.save(&registry)?;
@@ -224,7 +226,11 @@ impl Segments {
         }
     }
 
-    fn create_file(&self, entry: &SegmentEntry, capacity: u64) -> Result<Arc<dyn crate::disk::DiskFile>> {
+    fn create_file(
+        &self,
+        entry: &SegmentEntry,
+        capacity: u64,
+    ) -> Result<Arc<dyn crate::disk::DiskFile>> {
         let path = self.names.segment(entry.id);
         let file = self
             .disk

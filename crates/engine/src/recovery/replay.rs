@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::judge::{Before, Side, Verdict, judge};
 use super::{OnDamage, Recovery};
 use crate::compaction::Progress;
+use crate::disk::DiskFile;
 use crate::error::{Error, Result};
 use crate::ids::Location;
 use crate::index::KeyHash;
@@ -88,7 +89,8 @@ impl Recovery<'_> {
         };
         let scan_end = if state == State::Sealed { floor } else { file.length() };
         if file.length() < floor {
-            let detail = format!("the file has {} bytes of {floor} that were synced", file.length());
+            let detail =
+                format!("the file has {} bytes of {floor} that were synced", file.length());
             self.damaged(Error::damaged(&segment.path, file.length(), detail))?;
         }
         if from >= scan_end {
@@ -148,6 +150,7 @@ impl Recovery<'_> {
                 }
             }
         }
+        segment.set_synced(scanner.proven().min(tracker.start()));
         self.settle(segment, tracker.start())?;
         Ok(ending)
     }
@@ -165,6 +168,7 @@ impl Recovery<'_> {
             file.truncate(end).map_err(|e| Error::io("truncate", &segment.path, e))?;
             changed = true;
         }
+        rewrite(segment, &*file, segment.synced(), end)?;
         if changed {
             file.sync().map_err(|e| Error::io("sync", &segment.path, e))?;
         }
@@ -253,12 +257,7 @@ impl Recovery<'_> {
     }
 
     /// The record of the same key that the index points at by now.
-    fn newest_of(
-        &self,
-        record: &Record<'_>,
-        hash: KeyHash,
-        own: Location,
-    ) -> Result<Option<Old>> {
+    fn newest_of(&self, record: &Record<'_>, hash: KeyHash, own: Location) -> Result<Option<Old>> {
         let guard = pin();
         let mut old = None;
         self.index.find(&guard, hash, |location| {
@@ -267,7 +266,8 @@ impl Recovery<'_> {
                 old = Some(Old { location, length: 0, sequence, kind });
                 return Ok::<_, Error>(true);
             }
-            let segment = self.segments.get(location, &guard).expect("only what is there is indexed");
+            let segment =
+                self.segments.get(location, &guard).expect("only what is there is indexed");
             segment.record(&guard, location.offset(), |header, other| {
                 let same = other.key == record.key;
                 if same {
@@ -279,6 +279,21 @@ impl Recovery<'_> {
         })?;
         Ok(old)
     }
+}
+
+/// Writes what stands in a file once more. If the last process met a failed sync, the system may
+/// show bytes that it takes for clean and that are not on the disk: a sync alone would not save them.
+fn rewrite(segment: &Segment, file: &dyn DiskFile, from: u64, end: u64) -> Result<()> {
+    const CHUNK: u64 = 1 << 20;
+    let mut offset = from;
+    while offset < end {
+        let length = CHUNK.min(end - offset);
+        let bytes = file.read_copy(offset, length as usize);
+        let bytes = bytes.map_err(|error| segment.read_error(offset, error))?;
+        file.write_at(offset, &bytes).map_err(|e| Error::io("write", &segment.path, e))?;
+        offset += length;
+    }
+    Ok(())
 }
 
 /// A record found through the index.

@@ -15,7 +15,8 @@ use crate::expiry;
 use crate::manifest::Role;
 use crate::options::Durability;
 use crate::reclaim;
-use crate::store::core::{Core, Leader};
+use crate::store::core::Core;
+use crate::store::group_commit::Leader;
 
 /// How often the maintenance thread looks around when nobody wakes it.
 const TICK: Duration = Duration::from_millis(250);

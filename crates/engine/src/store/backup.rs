@@ -127,7 +127,9 @@ fn sync_directory(disk: &dyn Disk, path: &Path) -> Result<()> {
 fn link_or_copy(disk: &dyn Disk, from: &Path, to: &Path, length: u64) -> Result<()> {
     match disk.hard_link(from, to) {
         Ok(()) => Ok(()),
-        Err(error) if matches!(error.kind(), ErrorKind::CrossesDevices | ErrorKind::Unsupported) => {
+        Err(error)
+            if matches!(error.kind(), ErrorKind::CrossesDevices | ErrorKind::Unsupported) =>
+        {
             copy(disk, from, to, length)
         }
         Err(error) => Err(Error::io("link", to, error)),
@@ -148,4 +150,3 @@ fn copy(disk: &dyn Disk, from: &Path, to: &Path, length: u64) -> Result<()> {
     }
     target.sync().map_err(|e| Error::io("sync", to, e))
 }
-

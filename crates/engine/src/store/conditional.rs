@@ -8,7 +8,8 @@ use crate::ids::{Sequence, UnixMillis};
 use crate::log::Effect;
 use crate::reclaim::pin;
 use crate::store::KvStore;
-use crate::store::core::{Core, Current, Decision};
+use crate::store::core::Core;
+use crate::store::write::{Current, Decision};
 
 /// When a [`set_with`](KvStore::set_with) writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,9 +144,7 @@ impl KvStore {
                 (Expected::Absent, current) => current.is_none(),
                 (_, None) => false,
                 (Expected::Version(version), Some(current)) => current.sequence == version,
-                (Expected::Value(value), Some(current)) => {
-                    value_is(self.core(), current, value)?
-                }
+                (Expected::Value(value), Some(current)) => value_is(self.core(), current, value)?,
             };
             Ok(match (holds, new, current) {
                 (false, ..) => Decision::Decline,

@@ -104,15 +104,8 @@ pub fn read_log(
                     let raw = file.read_copy(offset, length as usize);
                     let raw = raw.map_err(|error| segment.read_error(offset, error))?;
                     let position = Position { segment: segment.id, offset };
-                    let shown = LogRecord {
-                        position,
-                        length,
-                        sequence,
-                        batch,
-                        expires_at,
-                        operation,
-                        raw,
-                    };
+                    let shown =
+                        LogRecord { position, length, sequence, batch, expires_at, operation, raw };
                     if visit(shown).is_break() {
                         return Ok(());
                     }

@@ -81,7 +81,7 @@ impl Iterator for Iter {
             if let Some(error) = self.failed.next() {
                 return Some(Err(error));
             }
-            while let Some(key) = self.keys.next() {
+            for key in self.keys.by_ref() {
                 if let Some(entry) = self.store.get_entry(&key).transpose() {
                     return Some(entry);
                 }

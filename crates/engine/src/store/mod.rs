@@ -6,10 +6,12 @@ pub mod batch;
 pub mod conditional;
 pub mod core;
 pub mod export;
+pub mod group_commit;
 pub mod inspect;
 pub mod iterate;
 pub mod stats;
 pub mod verify;
+pub mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -186,8 +188,8 @@ impl KvStore {
     pub fn remove(&self, key: impl AsRef<[u8]>) -> Result<bool> {
         let written = self.core().update(key.as_ref(), |current| {
             Ok(match current {
-                Some(_) => core::Decision::Write(Effect::Remove),
-                None => core::Decision::Decline,
+                Some(_) => write::Decision::Write(Effect::Remove),
+                None => write::Decision::Decline,
             })
         })?;
         Ok(written.is_some())
@@ -334,7 +336,11 @@ fn convert(core: &Core, logs: &[kvs1::Kvs1Log]) -> Result<()> {
                 Command::Set { key, value } => batch.set(key, value),
                 Command::Remove { key } => batch.remove(key),
             };
-            if batch.len() >= BATCH || batch.bytes() >= 1 << 20 { write(&mut batch) } else { Ok(()) }
+            if batch.len() >= BATCH || batch.bytes() >= 1 << 20 {
+                write(&mut batch)
+            } else {
+                Ok(())
+            }
         })?;
     }
     if !batch.is_empty() {

@@ -8,9 +8,9 @@ use aryavarth::{Durability, Error, KvStore};
 
 use crate::common::model::{Bytes, Contents, History, Step};
 use crate::common::observe::{self, Depth};
-use crate::common::run::{perform, reopen, run};
+use crate::common::run::{perform, reopen};
 use crate::common::workloads::{Script, maintenance};
-use crate::common::{Context, STORE, options};
+use crate::common::{Context, STORE, logs, options};
 
 fn new_disk() -> SimDisk {
     SimDisk::with_seed(1)
@@ -77,42 +77,67 @@ fn faults(kind: CallKind) -> Vec<Fault> {
 
 /// A run with one fault.
 struct Faulty<'a> {
-    disk: &'a SimDisk,
+    disk: SimDisk,
     history: &'a History,
     keys: Vec<Bytes>,
     call: &'a Call,
     fault: Fault,
     allowed: Allowed,
     durability: Durability,
+    is_rebooted: bool,
 }
 
 impl Faulty<'_> {
     fn run(mut self) {
+        let store = self.steps();
+        self.check_afterwards(store);
+    }
+
+    /// Does the steps, and looks at everything after each.
+    fn steps(&mut self) -> KvStore {
         let mut store = self.open();
         // Whether the fault fell into the time of the store that is open now.
-        let mut is_own = self.disk.calls() < self.call.number;
+        let mut is_own = !self.has_failed();
         for (index, step) in self.history.steps.iter().enumerate() {
             let what = format!("step {index}, {step:?}");
             if let Step::Reopen = step {
                 let _ = store.close();
                 store = self.open();
-                is_own = self.disk.calls() < self.call.number;
+                is_own = !self.has_failed();
                 continue;
             }
             self.step(&store, step, &what);
             self.check_reads(&store, &what);
-            if is_own && self.disk.calls() >= self.call.number {
+            if is_own && self.has_failed() {
                 self.check_fence(&store, &what);
             }
         }
-        self.check_afterwards(store);
+        store
+    }
+
+    fn has_failed(&self) -> bool {
+        self.is_rebooted || self.disk.calls() >= self.call.number
     }
 
     /// Opens the store; if the fault is in the way, a second time.
+    ///
+    /// A file system whose directory could not be synced has stopped, in its journal: the machine
+    /// is started anew, without the names that were dropped.
     fn open(&mut self) -> KvStore {
-        let store = reopen(self.disk, self.durability)
-            .or_else(|_| reopen(self.disk, self.durability))
-            .expect("the fault was there only once");
+        let stopped = self.call.kind == CallKind::SyncDirectory
+            && self.fault == Fault::SyncFails(FailedSync::Dropped);
+        if stopped && self.has_failed() && !self.is_rebooted {
+            self.is_rebooted = true;
+            self.disk = self.disk.crashed_image(CrashPlan::LoseUnsynced);
+        }
+        let store = reopen(&self.disk, self.durability).or_else(|_| {
+            if stopped {
+                self.is_rebooted = true;
+                self.disk = self.disk.crashed_image(CrashPlan::LoseUnsynced);
+            }
+            reopen(&self.disk, self.durability)
+        });
+        let store = store.expect("the fault was there only once");
         self.allowed.settle(observe::contents(&store, &self.keys));
         store
     }
@@ -120,10 +145,10 @@ impl Faulty<'_> {
     fn step(&mut self, store: &KvStore, step: &Step, what: &str) {
         let mut after = self.allowed.certain.clone();
         let writes = step.apply(&mut after, self.disk.wall_clock());
-        match perform(store, self.disk, step) {
+        match perform(store, &self.disk, step) {
             Ok(wrote) => {
                 assert_eq!(wrote, writes, "{what}");
-                assert_eq!(self.allowed.perhaps, None, "{what}: written behind the fence");
+                assert!(!wrote || self.allowed.perhaps.is_none(), "{what}: behind the fence");
                 self.allowed.certain = after;
             }
             Err(Error::OutcomeUnknown { .. }) if writes => {
@@ -175,30 +200,35 @@ impl Faulty<'_> {
         // … or the store is closed.
         let _ = store.close();
         drop(self.open());
-        let found = observe::recover(self.disk, self.durability, &self.keys, Depth::Thorough);
+        let found = observe::recover(&self.disk, self.durability, &self.keys, Depth::Thorough);
         self.allowed.assert(&found, "reopened twice");
     }
 }
 
-fn try_all(history: &History) {
+fn faulty<'a>(history: &'a History, call: &'a Call, fault: Fault) -> Faulty<'a> {
     let disk = new_disk();
-    drop(run(history, &disk, Durability::Always).1);
+    disk.fail_at(call.number, fault);
+    Faulty {
+        disk,
+        is_rebooted: false,
+        history,
+        keys: history.keys(),
+        call,
+        fault,
+        allowed: Allowed { certain: Contents::default(), perhaps: None },
+        durability: Durability::Always,
+    }
+}
+
+fn try_all(history: &History) {
+    let never = Call { number: u64::MAX, kind: CallKind::Lock, path: logs().into() };
+    let mut whole = faulty(history, &never, Fault::DeviceError);
+    drop(whole.steps());
     let mut tried = 0;
-    for call in disk.trace() {
+    for call in whole.disk.trace() {
         for fault in faults(call.kind) {
             let _context = Context(|| format!("{call:?} fails with {fault:?}"));
-            let disk = new_disk();
-            disk.fail_at(call.number, fault);
-            let faulty = Faulty {
-                disk: &disk,
-                history,
-                keys: history.keys(),
-                call: &call,
-                fault,
-                allowed: Allowed { certain: Contents::default(), perhaps: None },
-                durability: Durability::Always,
-            };
-            faulty.run();
+            faulty(history, &call, fault).run();
             tried += 1;
         }
     }
