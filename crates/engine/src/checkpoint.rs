@@ -28,6 +28,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::compaction::Survivors;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{Error, Result};
 use crate::ids::{Location, SegmentId, SegmentSlot, Sequence};
@@ -68,7 +69,14 @@ fn appended_since(core: &Core) -> u64 {
 /// # Errors
 /// The machine's own; the old checkpoint then still stands.
 pub fn write(core: &Core) -> Result<()> {
-    let mut survivors = core.maintenance.lock().expect("no panic during maintenance");
+    write_amid(core, &mut core.maintenance.lock().expect("no panic during maintenance"))
+}
+
+/// As [`write`], by whoever holds maintenance already, with nothing copied that is not yet applied.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_amid(core: &Core, survivors: &mut Survivors) -> Result<()> {
     core.segments.fence.check()?;
     let appended = core.appender().appended + core.counters.compacted.load(Ordering::Relaxed);
     let covered = Covered::now(core);

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::checkpoint;
 use crate::error::{Error, Result};
 use crate::ids::{Location, SegmentId, Sequence};
 use crate::index::KeyHash;
@@ -31,6 +32,7 @@ use crate::log::append::{Active, Reserve};
 use crate::log::scan::{Scanner, Step};
 use crate::log::segment::HEADER_LENGTH;
 use crate::manifest::Role;
+use crate::options::Maintenance;
 use crate::reclaim::pin;
 use crate::record::{Batch, Kind, Record, encode, encoded_length};
 use crate::store::core::Core;
@@ -112,28 +114,40 @@ enum Fate {
     Drop,
 }
 
-/// Compacts what `effort` asks for, within the budget of the options.
+/// Rewrites one segment if `effort` asks for it, within the budget of the options.
 ///
 /// # Errors
 /// [`Error::DiskFull`], after which nothing is lost; damage is not an error here but leaves its
 /// segment alone; all else raises the fence.
 pub fn run_background(core: &Core, effort: Effort) -> Result<Compacted> {
     if effort == Effort::Idle {
-        retire_stale_active(core)?;
+        end_stale_segments(core)?;
     }
-    let stop = || core.signals.is_stopping();
-    run(core, effort, &stop, &mut |_| {})
+    let mut survivors = core.maintenance.lock().expect("no panic during maintenance");
+    let mut done = Compacted::default();
+    let output = survivors.output.as_ref().map(|output| output.segment.id);
+    if let Some(victim) = Survey::of(core).choose(core, output, effort, None) {
+        survivors.compact(core, &victim, &|| core.signals.is_stopping(), &mut done)?;
+    }
+    Ok(done)
 }
 
-/// Ends the segment being written if much of it is stale: nobody writes, so it would stay for good.
-fn retire_stale_active(core: &Core) -> Result<()> {
-    let mut appender = core.appender();
-    let Some(active) = appender.active() else { return Ok(()) };
-    let (stale, all) = (active.usage().stale, active.records_length());
-    if stale < WORTHWHILE || stale * 4 < all {
-        return Ok(());
+/// Ends the segments that are being written if much of them is stale: in an idle store nobody
+/// fills them, so it would stay for good.
+fn end_stale_segments(core: &Core) -> Result<()> {
+    let is_stale = |segment: &Segment| {
+        let stale = segment.usage().stale;
+        stale >= WORTHWHILE && stale * 100 >= segment.records_length() * IDLE_TRIGGER
+    };
+    let mut survivors = core.maintenance.lock().expect("no panic during maintenance");
+    if survivors.output.as_ref().is_some_and(|output| is_stale(&output.segment)) {
+        survivors.seal(core)?;
     }
-    appender.retire_active_if_used();
+    drop(survivors);
+    let mut appender = core.appender();
+    if appender.active().is_some_and(|active| is_stale(active)) {
+        appender.retire_active_if_used();
+    }
     drop(appender);
     core.seal_filled()
 }
@@ -145,42 +159,29 @@ fn retire_stale_active(core: &Core) -> Result<()> {
 pub fn run_full(core: &Core, progress: &mut dyn FnMut(Progress)) -> Result<Compacted> {
     core.appender().retire_active_if_used();
     core.seal_filled()?;
-    let stop = || core.signals.is_stopping();
-    let first = run(core, Effort::Full, &stop, progress)?;
+    let first = compact_all(core, progress)?;
     // Tombstones that had to stay while older segments were there can go now.
     core.maintenance.lock().expect("no panic during maintenance").seal(core)?;
-    let second = run(core, Effort::Full, &stop, progress)?;
+    let second = compact_all(core, progress)?;
     Ok(Compacted {
         segments: first.segments + second.segments,
         bytes_freed: first.bytes_freed + second.bytes_freed,
     })
 }
 
-fn run(
-    core: &Core,
-    effort: Effort,
-    stop: &dyn Fn() -> bool,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Compacted> {
+/// Rewrites every segment of now that has something stale.
+fn compact_all(core: &Core, progress: &mut dyn FnMut(Progress)) -> Result<Compacted> {
     let mut survivors = core.maintenance.lock().expect("no panic during maintenance");
-    let mut done = Compacted::default();
-    let mut state = Progress::default();
-    let mut seen = core.segments.all().last().map(|segment| segment.id);
-    if effort != Effort::Full {
-        seen = None;
-    }
+    let stop = || core.signals.is_stopping();
+    let newest = core.segments.all().last().map(|segment| segment.id);
+    let (mut done, mut state) = (Compacted::default(), Progress::default());
     while !stop() {
-        let output = survivors.output.as_ref().map(|output| output.segment.id);
-        let Some(victim) = Survey::of(core).choose(core, output, effort, seen) else { break };
-        state.total = state.done + victim.records_length();
+        let Some(victim) = Survey::of(core).choose(core, None, Effort::Full, newest) else { break };
+        let length = victim.records_length();
+        state.total = state.done + length;
         progress(state);
-        let before = victim.records_length();
-        let copied = survivors.rewrite(core, &victim, stop)?;
-        let Some(copied) = copied else { continue };
-        survivors.finish(core, &victim)?;
-        state.done += before;
-        done.segments += 1;
-        done.bytes_freed += before.saturating_sub(copied);
+        survivors.compact(core, &victim, &stop, &mut done)?;
+        state.done += length;
     }
     Ok(done)
 }
@@ -284,6 +285,22 @@ impl Survey {
 }
 
 impl Survivors {
+    /// Rewrites one segment, unless it is damaged.
+    fn compact(
+        &mut self,
+        core: &Core,
+        victim: &Arc<Segment>,
+        stop: &dyn Fn() -> bool,
+        done: &mut Compacted,
+    ) -> Result<()> {
+        if let Some(copied) = self.rewrite(core, victim, stop)? {
+            self.finish(core, victim)?;
+            done.segments += 1;
+            done.bytes_freed += victim.records_length().saturating_sub(copied);
+        }
+        Ok(())
+    }
+
     /// Copies what must stay of `victim` and swaps its pointers. Returns the bytes copied; none
     /// if it was stopped, or the victim is damaged and was left alone.
     fn rewrite(
@@ -321,13 +338,16 @@ impl Survivors {
             if self.scratch.len() >= STEP_BYTES || pace.is_due() {
                 self.flush(core)?;
                 pace.rest();
+                if core.options.maintenance == Maintenance::Background && checkpoint::is_due(core) {
+                    // It cannot wait: meanwhile the log grows, and with it the next opening.
+                    checkpoint::write_amid(core, self)?;
+                }
                 if stop() {
                     return Ok(None);
                 }
             }
         }
         self.flush(core)?;
-        core.counters.compacted.fetch_add(copied, Ordering::Relaxed);
         Ok(Some(copied))
     }
 
@@ -393,6 +413,7 @@ impl Survivors {
             self.discard();
             return written;
         }
+        core.counters.compacted.fetch_add(self.scratch.len() as u64, Ordering::Relaxed);
         let output = self.output.as_ref().expect("there is something to flush");
         for moves in self.moves.chunks(SWAPS_AT_ONCE) {
             self.swap(core, output, moves);

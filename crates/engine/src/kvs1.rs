@@ -531,13 +531,17 @@ mod tests {
             assert_eq!(parse_line(wrapped.as_bytes()), Ok(remove("k")));
         }
         assert_eq!(parse_line(br#"{"cmd":"Remove","key":"k","value":null}"#), Ok(remove("k")));
-        assert_eq!(parse_line(br#"{"cmd":"Set","key":"","value":"\n\u00e9"}"#), Ok(set("", "\né")));
+        assert_eq!(
+            parse_line(br#"{"cmd":"Set","key":"k","value":"\n\u00e9"}"#),
+            Ok(set("k", "\né"))
+        );
     }
 
     #[test]
     fn what_is_wrong_is_said() {
         let complaints = [
             (r#"{"cmd":"Set","key":"k","value":7}"#, "\"value\" is a number"),
+            (r#"{"cmd":"Set","key":"","value":"v"}"#, "the key is empty"),
             (r#"{"cmd":"Set","key":["k"],"value":""}"#, "\"key\" is an array"),
             (r#"{"cmd":"Set","key":"k"}"#, "\"value\" is missing"),
             (r#"{"cmd":"Remove","key":"k","value":"v"}"#, "unknown field \"value\""),

@@ -34,6 +34,7 @@ use crate::log::segment::{HEADER_LENGTH, Segment, check_header};
 use crate::manifest::{Manifest, Origin, Role, State};
 use crate::names::{Names, SEGMENT_MAGIC, is_temporary, log_number};
 use crate::options::{Create, Options};
+use crate::record;
 
 /// What to do about damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +161,9 @@ pub fn recover_with(
         // What was converted so far is not whole: it is converted anew.
         manifest.segments.clear();
     }
+    let outdated = check_newest(disk, names, &files, &manifest);
     if on_damage == OnDamage::Refuse {
+        outdated.clone()?;
         tidy(disk, names, &files, &manifest, &kvs1_logs)?;
     }
     let segments = Arc::new(Segments::new(Arc::clone(&options.disk), names.clone(), &manifest));
@@ -175,6 +178,7 @@ pub fn recover_with(
         newest: Sequence(manifest.next_sequence.0 - 1),
         tombstones: Vec::new(),
     };
+    recovery.damage.extend(outdated.err());
     recovery.adopt(&manifest)?;
     if trust == Trust::Checkpoint {
         recovery.load_checkpoint(names);
@@ -230,6 +234,38 @@ fn first_manifest(
         manifest.save(&*options.disk, names)?;
     }
     Ok(manifest)
+}
+
+/// Refuses a manifest that is older than the segments: a segment gets its first record only once
+/// the manifest that names it is durable.
+fn check_newest(
+    disk: &dyn Disk,
+    names: &Names,
+    files: &[String],
+    manifest: &Manifest,
+) -> Result<()> {
+    for number in files.iter().filter_map(|file| log_number(file)) {
+        let path = names.segment(SegmentId(number));
+        if SegmentId(number) < manifest.next_segment || !has_records(disk, &path)? {
+            continue;
+        }
+        let detail = format!("this manifest is older than segment {number}");
+        return Err(Error::damaged(&names.manifest(), 0, detail));
+    }
+    Ok(())
+}
+
+/// Whether a file is a segment with something behind its header.
+fn has_records(disk: &dyn Disk, path: &Path) -> Result<bool> {
+    let file = match disk.open(path, Access::ReadOnly) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(Error::io("open", path, error)),
+    };
+    let length = file.length().min(HEADER_LENGTH + record::HEADER_LENGTH as u64) as usize;
+    let start = file.read_copy(0, length).map_err(|e| Error::io("read", path, e))?;
+    let records = start.get(HEADER_LENGTH as usize..).unwrap_or_default();
+    Ok(start.starts_with(&SEGMENT_MAGIC) && records.iter().any(|byte| *byte != 0))
 }
 
 /// Removes what a cut-off operation left and puts the files of a converted KVS1 store aside.

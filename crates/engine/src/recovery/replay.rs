@@ -140,8 +140,12 @@ impl Recovery<'_> {
                     break;
                 }
                 Verdict::Damage => {
-                    // Only where damage is skipped: on with the next whole record.
-                    batch.clear();
+                    // Only where damage is skipped: on with the next whole record. This was
+                    // synced, so its batch was whole: what is left of it counts.
+                    for (offset, length) in batch.drain(..) {
+                        self.replay_again(segment, offset, length)?;
+                    }
+                    tracker = BatchTracker::new(bad);
                     let Beyond::Record { offset, .. } = scanner.search_beyond(|_, _| true)? else {
                         break;
                     };

@@ -188,11 +188,17 @@ impl Work {
         let quiet = appended - self.appended < core.options.compaction_budget / 400;
         self.idle_rounds = if quiet { self.idle_rounds + 1 } else { 0 };
         self.appended = appended;
-        if checkpoint::is_due(core) {
-            let _ = checkpoint::write(core);
-        }
         let effort = if self.idle_rounds >= 4 { Effort::Idle } else { Effort::Busy };
-        let _ = compaction::run_background(core, effort);
         self.sweep.step(core);
+        loop {
+            // Between any two segments: while compaction has its hands full, the log grows most.
+            if checkpoint::is_due(core) {
+                let _ = checkpoint::write(core);
+            }
+            match compaction::run_background(core, effort) {
+                Ok(done) if done.segments > 0 && !core.signals.is_stopping() => {}
+                _ => return,
+            }
+        }
     }
 }
