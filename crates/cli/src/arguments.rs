@@ -9,10 +9,12 @@ use aryavarth::Durability;
 use clap::{Args, Parser, Subcommand};
 
 use crate::duration::{parse as parse_span, parse_durability};
+use crate::examples;
 use crate::exit::{self, Exit};
 use crate::failure::{Failure, Result};
 use crate::files::Place;
 use crate::formats::Format;
+use crate::size::parse as parse_size;
 use crate::spelling::from_base64;
 
 /// Where the help shows the options that every command has.
@@ -58,36 +60,57 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Store a value under a key; prints nothing
+    #[command(after_help = examples::SET)]
     Set(Set),
     /// Print the value of a key, and a newline
+    #[command(after_help = examples::GET)]
     Get(Get),
     /// Remove keys, all at once; prints nothing
-    #[command(visible_alias = "remove")]
+    #[command(visible_alias = "remove", after_help = examples::RM)]
     Rm(Rm),
     /// Print the keys, in no particular order
+    #[command(after_help = examples::LIST)]
     List(List),
     /// Print how many keys there are
+    #[command(after_help = examples::COUNT)]
     Count(Count),
     /// Print sizes and counters
+    #[command(after_help = examples::STATS)]
     Stats,
     /// Check every byte of the store against its checksums, without changing anything
+    #[command(after_help = examples::VERIFY)]
     Verify,
     /// Rewrite the log without what is stale
-    Compact,
+    #[command(after_help = examples::COMPACT)]
+    Compact(Compact),
     /// Copy the store to a new directory
+    #[command(after_help = examples::BACKUP)]
     Backup(Backup),
     /// Make the store in --dir, which must be new or empty, from a backup
+    #[command(after_help = examples::RESTORE)]
     Restore(Restore),
     /// Store the records of a file
+    #[command(after_help = examples::IMPORT)]
     Import(Import),
     /// Write all records to a file, in the order in which they were stored
+    #[command(after_help = examples::EXPORT)]
     Export(Export),
     /// Print the log, one JSON object a record
+    #[command(after_help = examples::LOG)]
     Log(Log),
     /// Measure this store and this machine, in a scratch directory inside --dir
+    #[command(after_help = examples::BENCH)]
     Bench(Bench),
     /// Print a completion script for a shell
+    #[command(after_help = examples::COMPLETIONS)]
     Completions(Completions),
+}
+
+/// A number of bytes that the store takes as a budget.
+fn parse_budget(text: &str) -> std::result::Result<u64, String> {
+    const LEAST: u64 = 64 << 10;
+    let bytes = parse_size(text)?;
+    if bytes < LEAST { Err("at least 64KiB".to_owned()) } else { Ok(bytes) }
 }
 
 /// How keys are given on the command line.
@@ -194,6 +217,15 @@ pub struct Count {
     /// How the prefix is given.
     #[command(flatten)]
     pub spelling: KeySpelling,
+}
+
+/// Arguments of `compact`.
+#[derive(Debug, Args)]
+pub struct Compact {
+    /// Read and write at most this many bytes a second, such as 64MiB; at least 64KiB [default: no
+    /// bound]
+    #[arg(long, value_name = "SIZE", value_parser = parse_budget)]
+    pub budget: Option<u64>,
 }
 
 /// Arguments of `backup`.

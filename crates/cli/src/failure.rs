@@ -129,6 +129,9 @@ pub fn finding(error: &Error) -> String {
         Error::Damaged { path, offset, detail } => {
             format!("{} offset {offset}: {detail}", path.display())
         }
+        Error::Kvs1 { path, line, detail } => {
+            format!("{} line {line}: not a KVS1 record: {detail}", path.display())
+        }
         other => other.to_string(),
     }
 }

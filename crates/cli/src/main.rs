@@ -17,12 +17,14 @@
 mod arguments;
 mod commands;
 mod duration;
+mod examples;
 mod exit;
 mod failure;
 mod files;
 mod formats;
 mod output;
 mod progress;
+mod size;
 mod spelling;
 
 use std::process::ExitCode;

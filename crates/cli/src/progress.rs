@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aryavarth::disk::{Disk, OsDisk};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::failure::stderr_is_watched;
 
@@ -31,8 +31,10 @@ pub struct Progress {
 enum State {
     /// Nobody watches.
     Unwatched,
-    /// It has only just begun.
+    /// Nothing was told yet.
     Waiting,
+    /// It has only just begun. The bar is kept, unseen, as it learns the rate from the start.
+    Hidden(ProgressBar),
     /// The bar is drawn.
     Shown(ProgressBar),
 }
@@ -46,16 +48,22 @@ impl Progress {
         Progress { label, unit, clock, started, state }
     }
 
-    /// Tells how much is done, of how much in all if that is known.
+    /// Tells how much is done, of how much in all if that is known. Costs about what looking at the
+    /// clock does: to be called for some work, not for every line.
     pub fn update(&mut self, done: u64, total: Option<u64>) {
-        if let State::Waiting = self.state {
-            let elapsed = self.clock.monotonic().saturating_sub(self.started);
-            if elapsed < PATIENCE {
-                return;
+        let elapsed = self.clock.monotonic().saturating_sub(self.started);
+        self.state = match std::mem::replace(&mut self.state, State::Unwatched) {
+            State::Waiting => State::Hidden(self.bar(total).with_elapsed(elapsed)),
+            State::Hidden(bar) if elapsed >= PATIENCE => {
+                bar.set_draw_target(ProgressDrawTarget::stderr());
+                State::Shown(bar)
             }
-            self.state = State::Shown(self.bar(total).with_elapsed(elapsed));
-        }
-        if let State::Shown(bar) = &self.state {
+            state => state,
+        };
+        if let State::Hidden(bar) | State::Shown(bar) = &self.state {
+            if let Some(total) = total.filter(|total| bar.length() != Some(*total)) {
+                bar.set_length(total);
+            }
             bar.set_position(done);
         }
     }
@@ -68,7 +76,7 @@ impl Progress {
             (Unit::Entries, None) => "{msg} {human_pos}, {per_sec}",
         };
         let style = ProgressStyle::with_template(template).expect("the templates above are right");
-        let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
         bar.with_style(style.progress_chars("=> ")).with_message(self.label)
     }
 }

@@ -546,8 +546,11 @@ impl<'a> Pace<'a> {
         }
         let allowed = Duration::from_secs_f64(self.spent as f64 / self.budget as f64);
         let passed = self.core.options.disk.monotonic().saturating_sub(self.started);
-        if let Some(early) = allowed.checked_sub(passed) {
-            std::thread::sleep(early.min(Duration::from_millis(200)));
+        let Some(mut early) = allowed.checked_sub(passed) else { return };
+        while early > Duration::ZERO && !self.core.signals.is_stopping() {
+            let nap = early.min(Duration::from_millis(100));
+            std::thread::sleep(nap);
+            early -= nap;
         }
     }
 }

@@ -9,7 +9,7 @@ use aryavarth::{
 };
 
 fn contents(store: &KvStore) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    store.iter().map(|entry| entry.unwrap()).map(|entry| (entry.key, entry.value)).collect()
+    store.iter().map(|entry| entry.expect("it is intact")).map(|e| (e.key, e.value)).collect()
 }
 
 #[test]
@@ -193,8 +193,7 @@ fn an_export_is_in_the_order_of_writing() {
     }
     store.compact().unwrap();
     let keys: Vec<_> = store.export().unwrap().map(|entry| entry.unwrap().key).collect();
-    let expected: Vec<_> =
-        (100..200).chain(0..100).map(|i| format!("k{i}").into_bytes()).collect();
+    let expected: Vec<_> = (100..200).chain(0..100).map(|i| format!("k{i}").into_bytes()).collect();
     assert_eq!(keys, expected);
 }
 
@@ -224,4 +223,23 @@ fn limits_are_errors() {
     store.clone().close().unwrap();
     assert!(matches!(store.set("k", "v"), Err(Error::Closed)));
     assert!(matches!(store.get("k"), Err(Error::Closed)));
+}
+
+#[test]
+fn a_damaged_value_may_be_overwritten() {
+    let disk = std::sync::Arc::new(aryavarth::disk::sim::SimDisk::with_seed(1));
+    let options = Options::tiny().disk(disk.clone());
+    let store = KvStore::open_with("/store", options.clone()).unwrap();
+    for i in 0..100 {
+        store.set(format!("key{i}"), vec![b'v'; 50]).unwrap();
+    }
+    store.checkpoint().unwrap();
+    let segment = std::path::Path::new("/store/logs/0000000001.log");
+    disk.flip_bit(segment, 64 + 28 + 4 + 20, 0); // in the value of key0
+    assert!(store.get("key0").unwrap_err().is_damage());
+    store.set("key0", "new").unwrap();
+    store.close().unwrap();
+    let store = KvStore::open_with("/store", options).unwrap();
+    assert_eq!(store.get("key0").unwrap().unwrap(), b"new");
+    assert_eq!(store.len(), 100);
 }

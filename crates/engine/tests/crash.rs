@@ -3,11 +3,15 @@
 //!
 //! With `ARYAVARTH_EXHAUSTIVE=1` longer workloads are tried too; see `common/workloads.rs`.
 
+#![allow(clippy::unwrap_used, reason = "these are tests, their helpers too")]
+
 mod common;
 #[path = "crash/every_call.rs"]
 mod every_call;
 #[path = "crash/kvs1.rs"]
 mod kvs1;
+#[path = "crash/meddle.rs"]
+mod meddle;
 
 use std::time::Duration;
 
@@ -55,14 +59,31 @@ fn maintenance_of_a_store_left_to_the_system() {
 }
 
 #[test]
-fn a_long_mix_of_everything() {
+fn tombstones_outlive_what_they_hide() {
+    EveryCall::new(&history(workloads::tombstones()), Durability::Always, new_disk).run();
+}
+
+/// Only where everything is to be tried.
+fn long_mixes(durability: Durability) {
     if !common::is_exhaustive() {
         return;
     }
-    for seed in 1..=4 {
-        let history = history(workloads::long(70, seed));
-        for durability in [Durability::Always, Durability::Os, INTERVAL] {
-            EveryCall::new(&history, durability, new_disk).run();
-        }
+    for seed in 1..=2 {
+        EveryCall::new(&history(workloads::long(50, seed)), durability, new_disk).run();
     }
+}
+
+#[test]
+fn long_mixes_synced_at_once() {
+    long_mixes(Durability::Always);
+}
+
+#[test]
+fn long_mixes_left_to_the_system() {
+    long_mixes(Durability::Os);
+}
+
+#[test]
+fn long_mixes_synced_at_intervals() {
+    long_mixes(INTERVAL);
 }

@@ -7,6 +7,8 @@
 //!          fenced ─▶ what is read is right throughout ─▶ reopened, after a power cut too: as allowed
 //! ```
 
+#![allow(clippy::unwrap_used, reason = "these are tests, their helpers too")]
+
 mod common;
 #[path = "faults/each_call.rs"]
 mod each_call;

@@ -13,12 +13,17 @@ use crate::output::Output;
 /// # Errors
 /// Whatever opening and reading give.
 pub fn run(arguments: &Count, context: &Context, output: &mut Output) -> Result<()> {
-    let prefix = match &arguments.prefix {
-        Some(text) => arguments.spelling.bytes(text)?,
-        None => Vec::new(),
-    };
+    let prefix =
+        arguments.prefix.as_ref().map(|text| arguments.spelling.bytes(text)).transpose()?;
     let store = context.visit(Create::Never)?;
-    // Not `len`, which may still count keys that have expired.
-    let count = store.iter_prefix(prefix).try_fold(0_u64, |n, entry| entry.map(|_| n + 1))?;
+    let count = match prefix {
+        Some(prefix) => {
+            store.iter_prefix(prefix).try_fold(0_u64, |n, entry| entry.map(|_| n + 1))?
+        }
+        None => {
+            store.sweep_expired()?;
+            store.len()
+        }
+    };
     output.result(&json!({ "count": count }), &count.to_string())
 }

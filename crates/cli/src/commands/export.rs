@@ -12,6 +12,9 @@ use crate::formats::Format;
 use crate::output::{Output, Style, counted, to_json};
 use crate::progress::{Progress, Unit};
 
+/// Records after which progress is told.
+const PROGRESS_STEP: u64 = 1024;
+
 /// Runs the command.
 ///
 /// # Errors
@@ -54,7 +57,8 @@ enum OnDamage {
 fn open(context: &Context, on_damage: OnDamage) -> Result<(KvStore, Vec<Error>)> {
     match KvStore::open_with(context.directory(), context.reading()) {
         Ok(store) => Ok((store, Vec::new())),
-        Err(error) if on_damage == OnDamage::LeaveOut && error.is_damage() => {
+        // A bad line of a KVS1 log is text, to be mended by hand: there is no store yet to salvage.
+        Err(error @ Error::Damaged { .. }) if on_damage == OnDamage::LeaveOut => {
             let store = KvStore::salvage(context.directory(), context.reading())?;
             let mut damage = store.skipped_damage().to_vec();
             if damage.is_empty() {
@@ -88,7 +92,9 @@ impl Exporter<'_> {
                 }
                 Err(error) => return Err(error.into()),
             }
-            progress.update(self.written, Some(total));
+            if self.written.is_multiple_of(PROGRESS_STEP) {
+                progress.update(self.written, Some(total));
+            }
         }
         Ok(())
     }

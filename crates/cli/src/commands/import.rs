@@ -1,14 +1,20 @@
 //! `import`: stores the records of a file, batch by batch.
 //!
 //! ```text
-//! lines ─▶ records ─▶ batch of N ─▶ write ─▶ (--acknowledge) the count so far, on standard output
+//! lines ─▶ records ─▶ batch of N ─▶ submit ─▶ … in flight … ─▶ stored
+//!                                                                └▶ (--acknowledge) the count so far
 //! ```
+//!
+//! Batches are submitted without waiting for those before them, so that one sync serves many of them
+//! and lines are read while the disk works.
 //!
 //! Invariants:
 //! - A batch is stored as a whole or, after a crash, not at all; batches are stored in the file's
 //!   order. So what a crash leaves is a beginning of the file.
 //! - A count is printed only after all records it counts are as durable as `--durability` says.
 //! - At a bad line, all records before it are stored, and the message says how many.
+
+use std::sync::mpsc::{self, Receiver, Sender};
 
 use aryavarth::limits::{MAX_KEY_LENGTH, MAX_VALUE_LENGTH, MIN_KEY_LENGTH};
 use aryavarth::{Create, KvStore, WriteBatch};
@@ -25,6 +31,10 @@ use crate::progress::{Progress, Unit};
 
 /// Bytes of keys and values that end a batch, however few records they are.
 const BATCH_BYTES: u64 = 4 << 20;
+/// Most batches submitted and not yet stored.
+const IN_FLIGHT: usize = 64;
+/// Bytes submitted and not yet stored after which no batch is added.
+const IN_FLIGHT_BYTES: u64 = 16 << 20;
 /// Longest line taken, in bytes: the longest key and value with every byte spelled `\u00xx`, and
 /// names.
 const MAX_LINE_LENGTH: usize = 6 * (MAX_KEY_LENGTH + MAX_VALUE_LENGTH) + 1024;
@@ -42,13 +52,18 @@ pub fn run(arguments: &Import, context: &Context, output: &mut Output) -> Result
     let mut import = Importer {
         store: &store,
         output: &mut *output,
+        progress: Progress::new("importing", Unit::Bytes),
         acknowledge,
         batch_length: arguments.batch.get(),
         batch: WriteBatch::new(),
+        outcomes: mpsc::channel(),
+        in_flight: 0,
+        in_flight_bytes: 0,
         stored: 0,
         batches: 0,
     };
-    let result = import.lines(source, format, &arguments.file.input_name());
+    let read = import.lines(source, format, &arguments.file.input_name());
+    let result = import.finish(read);
     let (records, batches) = (import.stored, import.batches);
     let closed = store.close();
     result?;
@@ -67,13 +82,40 @@ enum Acknowledge {
     Nothing,
 }
 
+/// How a submitted batch ended.
+struct Outcome {
+    records: u64,
+    bytes: u64,
+    result: aryavarth::Result<()>,
+}
+
+/// Why no more lines are read.
+enum Stop {
+    /// This line cannot be taken.
+    BadLine(String),
+    /// A batch was not stored, or the file cannot be read, or the count not be told.
+    Failed(Failure),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Stop {
+        Stop::Failed(failure)
+    }
+}
+
 struct Importer<'a> {
     store: &'a KvStore,
     output: &'a mut Output,
+    progress: Progress,
     acknowledge: Acknowledge,
     batch_length: usize,
-    /// Records read and not yet stored.
+    /// Records read and not yet submitted.
     batch: WriteBatch,
+    outcomes: (Sender<Outcome>, Receiver<Outcome>),
+    /// Batches submitted and not yet stored.
+    in_flight: usize,
+    /// Their keys and values, in bytes.
+    in_flight_bytes: u64,
     /// Records stored.
     stored: u64,
     /// Batches stored.
@@ -81,21 +123,52 @@ struct Importer<'a> {
 }
 
 impl Importer<'_> {
-    fn lines(&mut self, mut source: Source, format: Format, name: &str) -> Result<()> {
-        let mut progress = Progress::new("importing", Unit::Bytes);
+    /// Reads all lines and submits them in batches; the last one may be left over.
+    fn lines(
+        &mut self,
+        mut source: Source,
+        format: Format,
+        name: &str,
+    ) -> std::result::Result<(), Stop> {
         let mut line = Vec::new();
         let (mut number, mut read) = (0, 0);
         while source.read_line(&mut line, MAX_LINE_LENGTH)? {
             number += 1;
             read += line.len() as u64;
-            let added = match self.add(&line, format, number) {
-                Ok(()) => self.store_if_full(),
-                Err(detail) => Err(self.refuse(name, number, &detail)),
-            };
-            added?;
-            progress.update(read, source.length);
+            self.add(&line, format, number)
+                .map_err(|detail| Stop::BadLine(format!("{name}:{number}: {detail}")))?;
+            if self.batch.len() >= self.batch_length || self.batch.bytes() >= BATCH_BYTES {
+                self.submit()?;
+                self.progress.update(read, source.length);
+            }
         }
-        self.store_batch()
+        Ok(())
+    }
+
+    /// Waits until all that was submitted is stored, and what was read before a bad line too.
+    fn finish(&mut self, read: std::result::Result<(), Stop>) -> Result<()> {
+        let read = match read {
+            Ok(()) => self.submit().map_err(Stop::Failed),
+            Err(Stop::BadLine(message)) => match self.submit() {
+                Ok(()) => Err(Stop::BadLine(message)),
+                Err(failure) => Err(Stop::Failed(failure)),
+            },
+            failed => failed,
+        };
+        let mut settled = Ok(());
+        while self.in_flight > 0 {
+            settled = settled.and(self.await_one());
+        }
+        let stored = counted(self.stored, "record");
+        match read {
+            Err(Stop::Failed(failure)) => Err(failure.prefixed(&format!("after {stored}"))),
+            read => {
+                settled.map_err(|failure| failure.prefixed(&format!("after {stored}")))?;
+                let Err(Stop::BadLine(message)) = read else { return Ok(()) };
+                let message = format!("{message}; stored what is before it: {stored}");
+                Err(Failure::new(Exit::Input, message))
+            }
+        }
     }
 
     /// Adds one line to the batch.
@@ -123,34 +196,47 @@ impl Importer<'_> {
         Ok(())
     }
 
-    /// Stores what was read before a bad line, and says so.
-    fn refuse(&mut self, name: &str, number: u64, detail: &str) -> Failure {
-        if let Err(failure) = self.store_batch() {
-            return failure;
+    /// Submits what was read, and waits while too much is under way.
+    fn submit(&mut self) -> Result<()> {
+        if !self.batch.is_empty() {
+            let (records, bytes) = (self.batch.len() as u64, self.batch.bytes());
+            let outcomes = self.outcomes.0.clone();
+            self.store.submit(&self.batch, move |result| {
+                // The import waits for all outcomes, so somebody receives it.
+                let _ = outcomes.send(Outcome { records, bytes, result: result.map(|_| ()) });
+            });
+            self.batch.clear();
+            self.in_flight += 1;
+            self.in_flight_bytes += bytes;
         }
-        let stored = counted(self.stored, "record");
-        let message = format!("{name}:{number}: {detail}; stored what is before it: {stored}");
-        Failure::new(Exit::Input, message)
+        while let Ok(outcome) = self.outcomes.1.try_recv() {
+            self.settle(outcome)?;
+        }
+        while self.is_too_much_in_flight() {
+            self.await_one()?;
+        }
+        Ok(())
     }
 
-    fn store_if_full(&mut self) -> Result<()> {
-        if self.batch.len() < self.batch_length && self.batch.bytes() < BATCH_BYTES {
-            return Ok(());
-        }
-        self.store_batch()
+    fn is_too_much_in_flight(&self) -> bool {
+        let most = match self.acknowledge {
+            // Whoever waits for the count may send the next line only then.
+            Acknowledge::EachBatch => 1,
+            Acknowledge::Nothing => IN_FLIGHT,
+        };
+        self.in_flight >= most || self.in_flight_bytes >= IN_FLIGHT_BYTES
     }
 
-    fn store_batch(&mut self) -> Result<()> {
-        let records = self.batch.len() as u64;
-        if records == 0 {
-            return Ok(());
-        }
-        self.store.write(&self.batch).map_err(|error| {
-            let stored = counted(self.stored, "record");
-            Failure::from(error).prefixed(&format!("after {stored}"))
-        })?;
-        self.batch.clear();
-        self.stored += records;
+    fn await_one(&mut self) -> Result<()> {
+        let outcome = self.outcomes.1.recv().expect("a sender is held right here");
+        self.settle(outcome)
+    }
+
+    fn settle(&mut self, outcome: Outcome) -> Result<()> {
+        self.in_flight -= 1;
+        self.in_flight_bytes -= outcome.bytes;
+        outcome.result?;
+        self.stored += outcome.records;
         self.batches += 1;
         self.tell_stored()
     }

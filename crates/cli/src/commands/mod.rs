@@ -89,7 +89,7 @@ fn dispatch(command: Command, context: &Context, output: &mut Output) -> Result<
         Command::Count(arguments) => count::run(&arguments, context, output),
         Command::Stats => stats::run(context, output),
         Command::Verify => verify::run(context, output),
-        Command::Compact => compact::run(context, output),
+        Command::Compact(arguments) => compact::run(&arguments, context, output),
         Command::Backup(arguments) => backup::run(&arguments, context, output),
         Command::Restore(arguments) => backup::run_restore(&arguments, context, output),
         Command::Import(arguments) => import::run(&arguments, context, output),

@@ -15,7 +15,9 @@ use crate::output::Output;
 /// # Errors
 /// Whatever opening gives.
 pub fn run(context: &Context, output: &mut Output) -> Result<()> {
-    let stats = context.visit(Create::Never)?.stats();
+    let store = context.visit(Create::Never)?;
+    store.sweep_expired()?;
+    let stats = store.stats();
     let json = json!({
         "keys": stats.keys,
         "segments": stats.segments,

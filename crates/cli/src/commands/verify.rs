@@ -44,22 +44,29 @@ pub fn run(context: &Context, output: &mut Output) -> Result<()> {
     }
     match damage.len() as u64 {
         0 => Ok(()),
-        places => Err(damaged(&format!("damage in {}", counted(places, "place")))),
+        places => {
+            let failure =
+                Failure::new(Exit::Damage, format!("damage in {}", counted(places, "place")));
+            Err(failure.hinted(Exit::Damage, advice(damage)))
+        }
     }
 }
 
-fn damaged(message: &str) -> Failure {
-    Failure::new(Exit::Damage, message).hinted(
-        Exit::Damage,
-        "restore the named files from a backup, or save the rest with \
-         `aryavarth export --skip-damaged`",
-    )
+fn advice(damage: &[Error]) -> &'static str {
+    if damage.iter().all(|error| matches!(error, Error::Kvs1 { .. })) {
+        return "the store is in the old format, one JSON object a line; mend or remove the named \
+                lines with an editor";
+    }
+    "restore the named files from a backup, or save the rest with `aryavarth export --skip-damaged`"
 }
 
 fn place(error: &Error) -> Value {
     match error {
         Error::Damaged { path, offset, detail } => {
             json!({ "path": path.to_string_lossy(), "offset": offset, "detail": detail })
+        }
+        Error::Kvs1 { path, line, detail } => {
+            json!({ "path": path.to_string_lossy(), "line": line, "detail": detail })
         }
         other => json!({ "detail": other.to_string() }),
     }

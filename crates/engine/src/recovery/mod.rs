@@ -176,6 +176,8 @@ pub fn recover_with(
         damage: Vec::new(),
         report: RecoveryReport::default(),
         newest: Sequence(manifest.next_sequence.0 - 1),
+        checkpointed: None,
+        last_in_log: None,
         tombstones: Vec::new(),
     };
     recovery.damage.extend(outdated.err());
@@ -327,6 +329,10 @@ struct Recovery<'a> {
     damage: Vec<Error>,
     report: RecoveryReport,
     newest: Sequence,
+    /// The newest sequence the checkpoint knows of.
+    checkpointed: Option<Sequence>,
+    /// The last record of the log that was replayed.
+    last_in_log: Option<(SegmentId, Sequence)>,
     /// Tombstones in the index, for the time of the replay: they hide older records that come later.
     tombstones: Vec<(crate::index::KeyHash, crate::ids::Location)>,
 }
@@ -375,11 +381,24 @@ impl Recovery<'_> {
             return;
         }
         self.report.keys_from_checkpoint = self.index.len();
-        self.newest = self.newest.max(Sequence(checkpoint.next_sequence.0.saturating_sub(1)));
+        let checkpointed = Sequence(checkpoint.next_sequence.0.saturating_sub(1));
+        self.checkpointed = Some(checkpointed);
+        self.newest = self.newest.max(checkpointed);
         for record in checkpoint.segments {
             let Some(segment) = self.segments.by_id(record.id) else { continue };
             segment.add_usage(&record.usage);
             self.checkpoint.insert(record.id, record);
+        }
+    }
+
+    /// Whether the last record of `segment` has the newest sequence of all that is known of. If not,
+    /// a power cut took what was written after it.
+    fn ends_log(&self, segment: &Segment) -> Result<bool> {
+        match self.last_in_log {
+            Some((id, last)) if id == segment.id => Ok(last == self.newest),
+            // Whatever the checkpoint knew of was synced with it.
+            _ if self.checkpointed == Some(self.newest) => Ok(true),
+            _ => Ok(replay::last_sequence(segment)? == Some(self.newest)),
         }
     }
 
@@ -402,6 +421,17 @@ impl Recovery<'_> {
                 (_, 0) => unused.push(segment),
                 (Role::Survivors, _) => filled.push(segment),
                 (Role::Log, _) => filled.extend(active.replace(segment)),
+            }
+        }
+        if self.on_damage == OnDamage::Refuse
+            && let Some(last) = active.take_if(|segment| segment.records_length() > 0)
+        {
+            if self.ends_log(&last)? {
+                active = Some(last);
+            } else {
+                // The next segment goes on with a gap, which must not look like a loss.
+                last.set_synced(last.end());
+                self.segments.seal(&[last])?;
             }
         }
         if !unused.is_empty() && self.on_damage == OnDamage::Refuse {

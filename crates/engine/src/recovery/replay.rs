@@ -7,12 +7,12 @@ use super::{OnDamage, Recovery};
 use crate::compaction::Progress;
 use crate::disk::DiskFile;
 use crate::error::{Error, Result};
-use crate::ids::Location;
+use crate::ids::{Location, Sequence};
 use crate::index::KeyHash;
 use crate::log::scan::{BatchTracker, Beyond, Scanner, Step};
 use crate::log::segment::{HEADER_LENGTH, Segment};
 use crate::manifest::{Role, State};
-use crate::reclaim::pin;
+use crate::reclaim::{Guard, pin};
 use crate::record::{Kind, Malformed, Record};
 
 /// How the scan of one segment ended.
@@ -67,13 +67,7 @@ impl Recovery<'_> {
         next.set_end(file.length());
         let Step::Record { record, .. } = scanner.step()? else { return Ok(true) };
         let first = record.sequence;
-        let file = previous.file();
-        let mut scanner = Scanner::new(previous, &*file, HEADER_LENGTH, previous.end());
-        let mut last = None;
-        while let Step::Record { record, .. } = scanner.step()? {
-            last = Some(record.sequence);
-        }
-        Ok(last.is_some_and(|last| last.next() == first))
+        Ok(last_sequence(previous)?.is_some_and(|last| last.next() == first))
     }
 
     /// Replays one segment from where the checkpoint ends.
@@ -218,6 +212,9 @@ impl Recovery<'_> {
     ) -> Result<()> {
         self.report.records_replayed += 1;
         self.newest = self.newest.max(record.sequence);
+        if segment.role == Role::Log {
+            self.last_in_log = Some((segment.id, record.sequence));
+        }
         if record.expires_at.is_some() {
             segment.add_expiring(1);
         }
@@ -272,17 +269,46 @@ impl Recovery<'_> {
             }
             let segment =
                 self.segments.get(location, &guard).expect("only what is there is indexed");
-            segment.record(&guard, location.offset(), |header, other| {
+            let read = segment.record(&guard, location.offset(), |header, other| {
                 let same = other.key == record.key;
                 if same {
                     let (sequence, kind) = (other.sequence, other.kind);
                     old = Some(Old { location, length: header.record_length(), sequence, kind });
                 }
                 same
-            })
+            });
+            if !read.as_ref().is_err_and(Error::is_damage) || !self.precedes(location, &guard, own)
+            {
+                return read;
+            }
+            // Overwritten since, as writers may: they were told of no damage to the key itself.
+            let found = segment.match_key(&guard, location.offset(), record.key)?;
+            let (sequence, kind) = (Sequence(0), Kind::Set);
+            old = found.map(|found| Old { location, length: found.length, sequence, kind });
+            Ok(old.is_some())
         })?;
         Ok(old)
     }
+
+    /// Whether what stands at `location`, known from the checkpoint, is certainly older than the
+    /// record of the log at `own`, which the checkpoint does not cover.
+    fn precedes(&self, location: Location, guard: &Guard, own: Location) -> bool {
+        let segment = |location| self.segments.get(location, guard);
+        let (Some(old), Some(new)) = (segment(location), segment(own)) else { return false };
+        let covered = self.checkpoint.get(&old.id).map_or(0, |known| known.covered);
+        new.role == Role::Log && location.offset() < covered
+    }
+}
+
+/// The sequence of the last record of a segment whose end is known.
+pub(super) fn last_sequence(segment: &Segment) -> Result<Option<Sequence>> {
+    let file = segment.file();
+    let mut scanner = Scanner::new(segment, &*file, HEADER_LENGTH, segment.end());
+    let mut last = None;
+    while let Step::Record { record, .. } = scanner.step()? {
+        last = Some(record.sequence);
+    }
+    Ok(last)
 }
 
 /// Writes what stands in a file once more. If the last process met a failed sync, the system may
@@ -304,6 +330,6 @@ fn rewrite(segment: &Segment, file: &dyn DiskFile, from: u64, end: u64) -> Resul
 struct Old {
     location: Location,
     length: u64,
-    sequence: crate::ids::Sequence,
+    sequence: Sequence,
     kind: Kind,
 }

@@ -92,7 +92,7 @@ pub fn run(
         if interval_ended {
             rested = Duration::ZERO;
         }
-        // Before a segment gets its first record, all those before it are synced.
+        // A segment was ended and, as the store has no threads, sealed in the same step.
         if writes && store.stats().segments > segments {
             progress.durable = progress.durable.max(index);
         }
@@ -155,7 +155,10 @@ fn unless_crashed<T>(disk: &SimDisk, what: &str, outcome: Result<T>) -> Option<T
     }
 }
 
-/// Options of a run, with another directory's disk.
+/// Opens the store.
+///
+/// # Errors
+/// The store's.
 pub fn reopen(disk: &SimDisk, durability: Durability) -> Result<KvStore> {
     let options: Options = options(disk, durability);
     KvStore::open_with(STORE, options)

@@ -122,6 +122,21 @@ pub fn maintenance() -> Vec<Step> {
     script.end()
 }
 
+/// Tombstones, and expired values that stand for them, in segments that are compacted before those
+/// with the values they hide.
+pub fn tombstones() -> Vec<Step> {
+    let mut script = Script::new();
+    // Mostly live: compacted late.
+    for number in 0..4 {
+        script.set(number, 900);
+    }
+    // Mostly stale: compacted first.
+    script.set(5, 900).set(5, 900).set(5, 900).remove(0).set_for(1, 100, 10).advance(20);
+    script.step(Step::Compact).set(6, 800).step(Step::Compact).set(0, 10).remove(0);
+    script.step(Step::Checkpoint).step(Step::Compact).step(Step::Reopen).set(7, 10);
+    script.end()
+}
+
 /// A longer mix of all, chosen by a fixed series of numbers.
 pub fn long(steps: usize, seed: u64) -> Vec<Step> {
     let mut script = Script::new();

@@ -58,8 +58,9 @@ fn damage_to_a_killed_store() {
     for (path, length) in subject.segments() {
         for offset in 0..length {
             let _context = Context(|| format!("{} byte {offset}", path.display()));
-            let tail = if path == last && offset >= start { Tail::Unproven } else { Tail::Proven };
-            if tail == Tail::Unproven {
+            let tail =
+                if path == last && offset >= start { Tail::LastCommit } else { Tail::Proven };
+            if tail == Tail::LastCommit {
                 unproven += 1;
             }
             let flip = |disk: &SimDisk| disk.flip_bit(&path, offset, (offset % 8) as u8);
@@ -178,9 +179,12 @@ fn zeroed_blocks() {
                 let step = if length > 5000 { 515 } else { size.min(64) };
                 for offset in (0..length.saturating_sub(size)).step_by(step as usize) {
                     let _context = Context(|| format!("{rest:?} {path:?} {offset} + {size}"));
-                    let is_tail = rest == Rest::Killed && path == last && offset + size > start;
-                    let tail =
-                        if is_tail && offset >= start { Tail::Unproven } else { Tail::Proven };
+                    let reaches = rest == Rest::Killed && path == last && offset + size > start;
+                    let tail = match (reaches, offset >= start) {
+                        (false, _) => Tail::Proven,
+                        (true, true) => Tail::LastCommit,
+                        (true, false) => Tail::Reached,
+                    };
                     let zeros = vec![0; size as usize];
                     let touched = [touch(&path, offset, size)];
                     subject.judge(|disk| disk.overwrite(&path, offset, &zeros), &touched, tail);

@@ -125,7 +125,8 @@ impl<'a> EveryCall<'a> {
             observe::fingerprint(&image) ^ u128::from(is_killed) ^ (image.unsynced() as u128) << 1;
         if !self.found.contains_key(&id) {
             let is_torn = matches!(plan, CrashPlan::TearLast(_));
-            let depth = if is_torn && id % 8 > 0 { Depth::Brief } else { Depth::Thorough };
+            let depth =
+                if is_torn && !id.is_multiple_of(8) { Depth::Brief } else { Depth::Thorough };
             let found = self.explore(&image, depth);
             if id.is_multiple_of(self.again) {
                 // What nobody has seen since the process was killed, a power cut may still take.

@@ -257,6 +257,10 @@ impl Harness {
             let image = disk.crashed_image(CrashPlan::KillProcess);
             return self.continue_on(image);
         }
+        if self.setup.maintenance == Maintenance::Background {
+            // Its threads go on, so a copy of its files would be of no single moment.
+            return self.reopen();
+        }
         // What a killed process leaves is what others see of its files.
         let (from, to) = (self.store.directory().to_owned(), self.new_directory());
         copy_directory(&from, &to);

@@ -1,0 +1,101 @@
+//! The examples under the help of each command, to be copied and changed.
+
+/// Of `set`.
+pub const SET: &str = "\
+Examples:
+  aryavarth set username john
+  aryavarth set session:7 token --ttl 30m
+  aryavarth set photo --file photo.jpg
+  date | aryavarth set built -
+  aryavarth set lock me --if-absent || echo taken";
+
+/// Of `get`.
+pub const GET: &str = "\
+Examples:
+  aryavarth get username
+  aryavarth get photo --output photo.jpg
+  aryavarth get username --json";
+
+/// Of `rm`.
+pub const RM: &str = "\
+Examples:
+  aryavarth rm username
+  aryavarth rm session:7 session:8";
+
+/// Of `list`.
+pub const LIST: &str = "\
+Examples:
+  aryavarth list
+  aryavarth list --prefix session: --values
+  aryavarth list --limit 10 --json";
+
+/// Of `count`.
+pub const COUNT: &str = "\
+Examples:
+  aryavarth count
+  aryavarth count --prefix session:";
+
+/// Of `stats`.
+pub const STATS: &str = "\
+Examples:
+  aryavarth stats
+  aryavarth stats --json | jq .live_bytes";
+
+/// Of `verify`.
+pub const VERIFY: &str = "\
+Examples:
+  aryavarth verify && echo intact
+  aryavarth --dir /backups/monday verify";
+
+/// Of `compact`.
+pub const COMPACT: &str = "\
+Examples:
+  aryavarth compact
+  aryavarth compact --budget 64MiB";
+
+/// Of `backup`.
+pub const BACKUP: &str = "\
+On the same file system a backup takes no time and no space: it shares the files, which never
+change, with the store. For a copy that survives the disk, name a directory on another one.
+
+Examples:
+  aryavarth backup /backups/monday";
+
+/// Of `restore`.
+pub const RESTORE: &str = "\
+Examples:
+  aryavarth --dir /var/lib/new restore /backups/monday";
+
+/// Of `import`.
+pub const IMPORT: &str = "\
+Examples:
+  aryavarth import users.jsonl
+  aryavarth import words.txt     # the first line is the value of key 1, and so on
+  sort users.tsv | aryavarth import - --format tsv
+  aryavarth import users.tsv --durability os && aryavarth verify";
+
+/// Of `export`.
+pub const EXPORT: &str = "\
+Examples:
+  aryavarth export all.jsonl
+  aryavarth export - --format tsv | sort
+  aryavarth export saved.jsonl --skip-damaged";
+
+/// Of `log`.
+pub const LOG: &str = "\
+Examples:
+  aryavarth log | tail
+  aryavarth log --physical --limit 1";
+
+/// Of `bench`.
+pub const BENCH: &str = "\
+Examples:
+  aryavarth --dir /mnt/disk bench
+  aryavarth bench --keys 1000000 --value 1024 --threads 8";
+
+/// Of `completions`.
+pub const COMPLETIONS: &str = "\
+Examples:
+  aryavarth completions bash > ~/.local/share/bash-completion/completions/aryavarth
+  aryavarth completions zsh > ~/.zfunc/_aryavarth
+  aryavarth completions fish > ~/.config/fish/completions/aryavarth.fish";
