@@ -6,7 +6,7 @@
 //! emptied through the store itself.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::disk::DiskFile;
 use crate::error::{Error, Result};
@@ -155,13 +155,16 @@ impl Active {
     }
 }
 
+/// Where a segment made ahead of need waits for it. Held while one is made.
+pub type Prepared = Arc<Mutex<Option<Arc<Segment>>>>;
+
 /// The end of the log.
 #[derive(Debug)]
 pub struct Appender {
     segments: Arc<Segments>,
     active: Option<Active>,
     /// Made ahead of need, still empty.
-    prepared: Option<Arc<Segment>>,
+    prepared: Prepared,
     /// Full, but not yet synced or not yet sealed; oldest first.
     pub filled: Vec<Arc<Segment>>,
     segment_size: u64,
@@ -190,7 +193,7 @@ impl Appender {
             next_sequence: segments.next_sequence(),
             segments,
             active: active.map(Active::new),
-            prepared: None,
+            prepared: Prepared::default(),
             filled: Vec::new(),
             segment_size,
             scratch: Vec::new(),
@@ -212,21 +215,15 @@ impl Appender {
         (self.segment_size / 64).max(256)
     }
 
-    /// Whether it is time to make the next segment ahead of need.
-    pub fn wants_next(&self) -> bool {
-        self.prepared.is_none()
-            && self.active.as_ref().is_some_and(|a| a.offset > a.segment.capacity / 2)
-    }
-
-    /// Takes a segment made ahead of need.
-    pub fn prepare(&mut self, segment: Arc<Segment>) {
-        assert!(self.prepared.is_none());
-        self.prepared = Some(segment);
+    /// Where to put the next segment, if it is time to make it ahead of need.
+    pub fn wants_next(&self) -> Option<Prepared> {
+        let active = self.active.as_ref()?;
+        (active.offset > active.segment.capacity / 2).then(|| Arc::clone(&self.prepared))
     }
 
     /// Gives back the segment made ahead of need, as when the store is closed.
     pub fn take_prepared(&mut self) -> Option<Arc<Segment>> {
-        self.prepared.take()
+        self.prepared.lock().expect("no panic while held").take()
     }
 
     /// Appends a batch and reports where each operation went. On return the bytes are with the
@@ -302,17 +299,26 @@ impl Appender {
     fn rotate(&mut self, needed: u64) -> Result<()> {
         // An empty segment in the middle of the log would look as if its records had been lost.
         self.retire_unused()?;
-        let next = match self.prepared.take() {
-            Some(segment) if segment.capacity >= needed => segment,
-            unfit => {
-                // Used later, it would stand before its predecessor in the order of ids.
-                self.segments.retire(&Vec::from_iter(unfit))?;
-                self.segments.create(Role::Log, self.segment_size.max(needed))?
-            }
-        };
+        let next = self.next_segment(needed)?;
         self.retire_active();
         self.active = Some(Active::new(next));
         Ok(())
+    }
+
+    /// The segment made ahead of need, or else a new one. Whoever makes either holds the place of the
+    /// former, so that neither can come to stand before its predecessor in the order of ids.
+    fn next_segment(&mut self, needed: u64) -> Result<Arc<Segment>> {
+        let mut prepared = self.prepared.lock().expect("no panic while held");
+        if let Some(unfit) = prepared.take_if(|segment| segment.capacity < needed) {
+            if let Err(error) = self.segments.retire(std::slice::from_ref(&unfit)) {
+                *prepared = Some(unfit);
+                return Err(error);
+            }
+        }
+        match prepared.take() {
+            Some(segment) => Ok(segment),
+            None => self.segments.create(Role::Log, self.segment_size.max(needed)),
+        }
     }
 
     /// Lets go of the active segment if it is empty, rather than fill it.

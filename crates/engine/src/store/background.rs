@@ -153,10 +153,13 @@ fn commit_loop(core: &Core) {
 
 /// Makes the next segment before it is needed and seals the full ones.
 fn upkeep(core: &Core) {
-    if core.appender().wants_next()
-        && let Ok(next) = core.segments.create(Role::Log, core.options.segment_size)
-    {
-        core.adopt_prepared(next);
+    let wanted = core.appender().wants_next();
+    if let Some(prepared) = wanted {
+        let mut prepared = prepared.lock().expect("no panic while held");
+        if prepared.is_none() {
+            // A full disk shows to the writer that needs the segment.
+            *prepared = core.segments.create(Role::Log, core.options.segment_size).ok();
+        }
     }
     let _ = core.seal_filled();
 }

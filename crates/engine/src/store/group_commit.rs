@@ -196,7 +196,10 @@ impl Core {
         let mine: Vec<_> = {
             let mut appender = self.appender();
             let is_mine = |s: &mut Arc<Segment>| filled.iter().any(|f| f.id == s.id);
-            appender.filled.extract_if(.., is_mine).collect()
+            let mine: Vec<_> = appender.filled.extract_if(.., is_mine).collect();
+            // In order, so that no manifest knows a segment as sealed and an earlier one as open.
+            mine.iter().for_each(|segment| segment.set_sealed());
+            mine
         };
         self.segments.seal(&mine)
     }
@@ -213,17 +216,5 @@ impl Core {
         {
             let _ = self.sync();
         }
-    }
-
-    /// Takes in a segment made ahead of need.
-    pub fn adopt_prepared(&self, segment: Arc<Segment>) {
-        let mut appender = self.appender();
-        let late = appender.active().is_none_or(|active| active.id > segment.id);
-        if !late && appender.wants_next() {
-            appender.prepare(segment);
-            return;
-        }
-        drop(appender);
-        let _ = self.segments.retire(&[segment]);
     }
 }

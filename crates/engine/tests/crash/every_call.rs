@@ -199,16 +199,19 @@ fn plans(disk: &SimDisk) -> Vec<CrashPlan> {
     let mut plans = disk.plans();
     let is_tear = |plan: &CrashPlan| matches!(plan, CrashPlan::TearLast(_));
     let tears = plans.iter().filter(|plan| is_tear(plan)).count();
-    let (most, mut tear) = (if is_exhaustive() { usize::MAX } else { MOST_TEARS }, 0);
+    let every = if tears <= FEW_TEARS || is_exhaustive() { 1 } else { tears.div_ceil(SPREAD) };
+    let mut tear = 0;
     plans.retain(|plan| {
         tear += usize::from(is_tear(plan));
-        !is_tear(plan) || tears <= most || tear % tears.div_ceil(most) == 0
+        !is_tear(plan) || tear % every == 0
     });
     plans
 }
 
-/// So many ways to tear one write are tried, unless everything is.
-const MOST_TEARS: usize = 260;
+/// Up to so many ways to tear a write, all are tried: a short one is torn at every byte.
+const FEW_TEARS: usize = 260;
+/// Of more, so many.
+const SPREAD: usize = 100;
 /// Bytes of a write that are done when the process is killed.
 const WRITE_TEARS: [usize; 9] = [1, 4, 27, 28, 36, 64, 100, 511, 1000];
 
