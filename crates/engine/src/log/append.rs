@@ -309,11 +309,11 @@ impl Appender {
     /// former, so that neither can come to stand before its predecessor in the order of ids.
     fn next_segment(&mut self, needed: u64) -> Result<Arc<Segment>> {
         let mut prepared = self.prepared.lock().expect("no panic while held");
-        if let Some(unfit) = prepared.take_if(|segment| segment.capacity < needed) {
-            if let Err(error) = self.segments.retire(std::slice::from_ref(&unfit)) {
-                *prepared = Some(unfit);
-                return Err(error);
-            }
+        if let Some(unfit) = prepared.take_if(|segment| segment.capacity < needed)
+            && let Err(error) = self.segments.retire(std::slice::from_ref(&unfit))
+        {
+            *prepared = Some(unfit);
+            return Err(error);
         }
         match prepared.take() {
             Some(segment) => Ok(segment),
