@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use aryavarth::disk::sim::SimDisk;
 use aryavarth::{
     Durability, Error, Expected, KvStore, Maintenance, Options, SetOptions, SetOutcome, Swap,
     WriteBatch,
@@ -142,12 +143,13 @@ fn submitted_batches_complete_in_order() {
 
 #[test]
 fn keys_expire() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = KvStore::open_with(directory.path(), Options::tiny()).unwrap();
+    let disk = std::sync::Arc::new(SimDisk::with_seed(1));
+    let store = KvStore::open_with("/store", Options::tiny().disk(disk.clone())).unwrap();
     let soon = SetOptions::new().expire_in(Duration::from_millis(30));
     store.set_with("k", "v", soon).unwrap();
+    disk.advance(Duration::from_millis(29));
     assert!(store.get_entry("k").unwrap().unwrap().expires_at.is_some());
-    std::thread::sleep(Duration::from_millis(40));
+    disk.advance(Duration::from_millis(1));
     assert_eq!(store.get("k").unwrap(), None);
     assert!(!store.contains("k").unwrap());
     assert!(!store.remove("k").unwrap());
@@ -227,7 +229,7 @@ fn limits_are_errors() {
 
 #[test]
 fn a_damaged_value_may_be_overwritten() {
-    let disk = std::sync::Arc::new(aryavarth::disk::sim::SimDisk::with_seed(1));
+    let disk = std::sync::Arc::new(SimDisk::with_seed(1));
     let options = Options::tiny().disk(disk.clone());
     let store = KvStore::open_with("/store", options.clone()).unwrap();
     for i in 0..100 {
