@@ -58,10 +58,14 @@ pub fn is_worthwhile(core: &Core) -> bool {
     appended_since(core) * 4 >= core.options.checkpoint_interval
 }
 
+/// Bytes written to the log since the store was opened.
+fn written(core: &Core) -> u64 {
+    core.appender().appended + core.counters.compacted.load(Ordering::Relaxed)
+}
+
 /// Bytes written to the log since the last checkpoint.
 fn appended_since(core: &Core) -> u64 {
-    let appended = core.appender().appended + core.counters.compacted.load(Ordering::Relaxed);
-    appended.saturating_sub(core.counters.checkpointed_at.load(Ordering::Relaxed))
+    written(core).saturating_sub(core.counters.checkpointed_at.load(Ordering::Relaxed))
 }
 
 /// Writes a checkpoint; the newest one from here on.
@@ -78,7 +82,7 @@ pub fn write(core: &Core) -> Result<()> {
 /// As [`write`].
 pub fn write_amid(core: &Core, survivors: &mut Survivors) -> Result<()> {
     core.segments.fence.check()?;
-    let appended = core.appender().appended + core.counters.compacted.load(Ordering::Relaxed);
+    let appended = written(core);
     let covered = Covered::now(core);
     let (disk, names) = (&*core.segments.disk, &core.segments.names);
     let path = temporary(&names.checkpoint());

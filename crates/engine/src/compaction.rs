@@ -293,7 +293,10 @@ impl Survivors {
         stop: &dyn Fn() -> bool,
         done: &mut Compacted,
     ) -> Result<()> {
-        if let Some(copied) = self.rewrite(core, victim, stop)? {
+        let rewritten = self.rewrite(core, victim, stop);
+        // What a rewrite that was cut left unwritten is meant for its place in this output alone.
+        self.discard();
+        if let Some(copied) = rewritten? {
             self.finish(core, victim)?;
             done.segments += 1;
             done.bytes_freed += victim.records_length().saturating_sub(copied);
@@ -330,7 +333,6 @@ impl Survivors {
                 }
                 Step::End => break,
                 Step::Bad(_) => {
-                    self.discard();
                     victim.quarantine();
                     return Ok(None);
                 }

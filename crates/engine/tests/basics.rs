@@ -245,3 +245,24 @@ fn a_damaged_value_may_be_overwritten() {
     assert_eq!(store.get("key0").unwrap().unwrap(), b"new");
     assert_eq!(store.len(), 100);
 }
+
+#[test]
+fn a_compaction_cut_by_a_read_error_leaves_nothing_behind() {
+    let disk = std::sync::Arc::new(SimDisk::with_seed(1));
+    let options = Options::tiny().segment_size(1 << 20).disk(disk.clone());
+    let store = KvStore::open_with("/store", options).unwrap();
+    for i in 0..1500 {
+        store.set(format!("key{i}"), vec![b'v'; 500]).unwrap();
+    }
+    for i in (0..1500).step_by(3) {
+        store.remove(format!("key{i}")).unwrap();
+    }
+    let segment = std::path::Path::new("/store/logs/0000000001.log");
+    disk.break_media(segment, 400 << 10, 8);
+    store.compact().unwrap_err();
+    // Ends the segment that the cut rewrite was writing to.
+    store.backup("/backup").unwrap();
+    store.compact().unwrap_err();
+    let damaged = (0..1500).filter(|i| store.get(format!("key{i}")).is_err()).count();
+    assert_eq!(damaged, 1, "only the record on the broken media");
+}

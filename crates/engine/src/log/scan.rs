@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::disk::DiskFile;
 use crate::error::{Error, Result};
-use crate::ids::{ALIGNMENT, Sequence};
+use crate::ids::ALIGNMENT;
 use crate::log::segment::Segment;
 use crate::record::{self, Batch, Header, Malformed, Record, Salt};
 
@@ -208,18 +208,16 @@ impl<'a> Scanner<'a> {
 #[derive(Debug)]
 pub struct BatchTracker {
     start: u64,
-    last: Option<Sequence>,
 }
 
 impl BatchTracker {
     /// A tracker for a scan that begins at `offset`, where a batch begins.
     pub fn new(offset: u64) -> BatchTracker {
-        BatchTracker { start: offset, last: None }
+        BatchTracker { start: offset }
     }
 
     /// Takes note of a record that ends at `end`; says whether its batch is whole with it.
     pub fn follow(&mut self, record: &Record<'_>, end: u64) -> bool {
-        self.last = Some(record.sequence);
         if record.batch == Batch::Ends {
             self.start = end;
         }
