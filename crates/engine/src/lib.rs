@@ -63,6 +63,7 @@ mod store;
 pub use compaction::{Compacted, Progress};
 pub use error::{Error, Result, SharedIoError};
 pub use ids::{Position, SegmentId, Sequence, UnixMillis};
+pub use log::{Effect, Operation};
 pub use options::{Create, Durability, Maintenance, Options};
 pub use recovery::{OnDamage, RecoveryReport};
 pub use store::backup::{BackupReport, restore};
@@ -71,7 +72,10 @@ pub use store::conditional::{Expected, SetOptions, SetOutcome, Swap};
 pub use store::export::Export;
 pub use store::inspect::{BatchPlace, LogOperation, LogRecord, read_log};
 pub use store::iterate::Iter;
+pub use store::reader::{EntryRef, Reader};
+pub use store::scan::ScanPosition;
 pub use store::stats::Stats;
+pub use store::two_step::Appended;
 pub use store::verify::{VerifyReport, verify_directory};
 pub use store::{Entry, KvStore};
 

@@ -7,21 +7,28 @@ use crate::log::{Effect, Operation};
 ///
 /// Of two operations on the same key, the later wins. At most about 128 MiB of records start in one
 /// batch; the last may be as large as a value may be.
+///
+/// ```text
+///  bytes:      key value key value key …      one allocation for all, kept by `clear`
+///  operations:  │   │     where each begins, how long, until when
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct WriteBatch {
-    operations: Vec<OwnedOperation>,
-    bytes: u64,
+    bytes: Vec<u8>,
+    operations: Vec<Stored>,
 }
 
-#[derive(Clone, Debug)]
-struct OwnedOperation {
-    key: Vec<u8>,
-    effect: OwnedEffect,
+/// An operation whose key and value stand in the batch's bytes, one after the other.
+#[derive(Clone, Copy, Debug)]
+struct Stored {
+    start: usize,
+    key_length: usize,
+    effect: StoredEffect,
 }
 
-#[derive(Clone, Debug)]
-enum OwnedEffect {
-    Set { value: Vec<u8>, expires_at: Option<UnixMillis> },
+#[derive(Clone, Copy, Debug)]
+enum StoredEffect {
+    Set { value_length: usize, expires_at: Option<UnixMillis> },
     Remove,
 }
 
@@ -32,33 +39,39 @@ impl WriteBatch {
     }
 
     /// Gives `key` a value, for good.
-    pub fn set(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> &mut WriteBatch {
-        self.push(key.into(), OwnedEffect::Set { value: value.into(), expires_at: None })
+    pub fn set(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> &mut WriteBatch {
+        self.push(key.as_ref(), Effect::Set { value: value.as_ref(), expires_at: None })
     }
 
     /// Gives `key` a value until `expires_at`.
     pub fn set_expiring(
         &mut self,
-        key: impl Into<Vec<u8>>,
-        value: impl Into<Vec<u8>>,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
         expires_at: UnixMillis,
     ) -> &mut WriteBatch {
         let expires_at = Some(expires_at);
-        self.push(key.into(), OwnedEffect::Set { value: value.into(), expires_at })
+        self.push(key.as_ref(), Effect::Set { value: value.as_ref(), expires_at })
     }
 
     /// Takes `key` away, whether or not it has a value.
-    pub fn remove(&mut self, key: impl Into<Vec<u8>>) -> &mut WriteBatch {
-        self.push(key.into(), OwnedEffect::Remove)
+    pub fn remove(&mut self, key: impl AsRef<[u8]>) -> &mut WriteBatch {
+        self.push(key.as_ref(), Effect::Remove)
     }
 
-    fn push(&mut self, key: Vec<u8>, effect: OwnedEffect) -> &mut WriteBatch {
-        let value = match &effect {
-            OwnedEffect::Set { value, .. } => value.len(),
-            OwnedEffect::Remove => 0,
+    /// Adds an operation.
+    #[inline]
+    pub fn push(&mut self, key: &[u8], effect: Effect<'_>) -> &mut WriteBatch {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        let effect = match effect {
+            Effect::Set { value, expires_at } => {
+                self.bytes.extend_from_slice(value);
+                StoredEffect::Set { value_length: value.len(), expires_at }
+            }
+            Effect::Remove => StoredEffect::Remove,
         };
-        self.bytes += (key.len() + value) as u64;
-        self.operations.push(OwnedOperation { key, effect });
+        self.operations.push(Stored { start, key_length: key.len(), effect });
         self
     }
 
@@ -74,28 +87,33 @@ impl WriteBatch {
 
     /// Bytes of keys and values.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.bytes.len() as u64
     }
 
-    /// Takes all operations out.
+    /// Takes all operations out. Keeps the memory for the next ones.
     pub fn clear(&mut self) {
         self.operations.clear();
-        self.bytes = 0;
+        self.bytes.clear();
+    }
+
+    /// Operation `number`, from 0.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    #[inline]
+    pub fn operation(&self, number: usize) -> Operation<'_> {
+        let stored = &self.operations[number];
+        let (key, rest) = self.bytes[stored.start..].split_at(stored.key_length);
+        let effect = match stored.effect {
+            StoredEffect::Set { value_length, expires_at } => {
+                Effect::Set { value: &rest[..value_length], expires_at }
+            }
+            StoredEffect::Remove => Effect::Remove,
+        };
+        Operation { key, effect }
     }
 
     pub(crate) fn operations(&self) -> Vec<Operation<'_>> {
-        self.operations.iter().map(OwnedOperation::borrow).collect()
-    }
-}
-
-impl OwnedOperation {
-    fn borrow(&self) -> Operation<'_> {
-        let effect = match &self.effect {
-            OwnedEffect::Set { value, expires_at } => {
-                Effect::Set { value, expires_at: *expires_at }
-            }
-            OwnedEffect::Remove => Effect::Remove,
-        };
-        Operation { key: &self.key, effect }
+        (0..self.len()).map(|number| self.operation(number)).collect()
     }
 }

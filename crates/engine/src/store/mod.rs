@@ -9,7 +9,10 @@ pub mod export;
 pub mod group_commit;
 pub mod inspect;
 pub mod iterate;
+pub mod reader;
+pub mod scan;
 pub mod stats;
+pub mod two_step;
 pub mod verify;
 pub mod write;
 

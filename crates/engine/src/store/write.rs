@@ -33,7 +33,7 @@ pub enum Decision<'a> {
 }
 
 /// What the index has of the keys of a batch.
-enum Lookup {
+pub(super) enum Lookup {
     /// Of its only one.
     One(Seen),
     /// Of each.
@@ -41,7 +41,7 @@ enum Lookup {
 }
 
 /// A key's hash; where its record is and how long, if it has one.
-type Seen = (KeyHash, Option<(Location, u64)>);
+pub(super) type Seen = (KeyHash, Option<(Location, u64)>);
 
 impl Lookup {
     fn get(&self, number: usize) -> Seen {
@@ -59,20 +59,32 @@ impl Core {
     /// # Errors
     /// See [`KvStore::write`](crate::KvStore::write).
     pub fn write(&self, operations: &[Operation<'_>]) -> Result<Sequence> {
+        if self.options.durability != Durability::Always {
+            return self.write_unsynced(operations);
+        }
         self.check_operations(operations)?;
         let guard = pin();
         let seen = self.look_up(&guard, operations)?;
         let mut appender = self.appender();
-        if self.options.durability != Durability::Always {
-            let last = self.append_and_apply(&mut appender, operations, &seen, &guard)?;
-            drop((appender, guard));
-            self.after_write();
-            return Ok(last);
-        }
         drop(guard);
         let appended = self.append_pending(&mut appender, operations, &seen, Completion::Thread);
         let last = appended.map_err(|(error, _)| error)?;
         self.await_commit(appender).map(|()| last)
+    }
+
+    /// Appends a batch and applies it, without waiting for the disk.
+    ///
+    /// # Errors
+    /// See [`KvStore::write`](crate::KvStore::write).
+    pub fn write_unsynced(&self, operations: &[Operation<'_>]) -> Result<Sequence> {
+        self.check_operations(operations)?;
+        let guard = pin();
+        let seen = self.look_up(&guard, operations)?;
+        let mut appender = self.appender();
+        let last = self.append_and_apply(&mut appender, operations, &seen, &guard)?;
+        drop((appender, guard));
+        self.after_write();
+        Ok(last)
     }
 
     /// Appends a batch and has `done` called when it is durable and applied, on a thread of the
@@ -171,7 +183,7 @@ impl Core {
         (!self.is_expired(found.expires_at)).then_some(current)
     }
 
-    fn check_operations(&self, operations: &[Operation<'_>]) -> Result<()> {
+    pub(super) fn check_operations(&self, operations: &[Operation<'_>]) -> Result<()> {
         self.check_open()?;
         let check = |what, actual: usize, minimum: usize, maximum: usize| {
             if (minimum..=maximum).contains(&actual) {
@@ -195,7 +207,7 @@ impl Core {
 
     /// Looks up what each key has now. It shows damage under it while the write can still be refused,
     /// and brings what the write will need into the cache before anybody is kept waiting.
-    fn look_up(&self, guard: &Guard, operations: &[Operation<'_>]) -> Result<Lookup> {
+    pub(super) fn look_up(&self, guard: &Guard, operations: &[Operation<'_>]) -> Result<Lookup> {
         let look = |operation: &Operation<'_>| {
             let hash = self.hash(operation.key);
             let mut length = 0;
@@ -213,7 +225,7 @@ impl Core {
     }
 
     /// Appends; fills `appender.changes` with what is to be applied.
-    fn append(
+    pub(super) fn append(
         &self,
         appender: &mut Appender,
         operations: &[Operation<'_>],

@@ -1,0 +1,76 @@
+//! Reading without copying: a visit to the store in which values are looked at where they stand.
+
+use crate::error::Result;
+use crate::ids::{Sequence, UnixMillis};
+use crate::reclaim::{Guard, pin};
+use crate::store::KvStore;
+
+/// A visit to the store. While it lasts, nothing that it could still see is freed, so it should be
+/// short: some microseconds, or as long as one answer takes.
+pub struct Reader<'s> {
+    store: &'s KvStore,
+    guard: Guard,
+}
+
+/// A key's value where it stands in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryRef<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// The value.
+    pub value: &'a [u8],
+    /// The version of the value: the place of its write in the order of all writes.
+    pub version: Sequence,
+    /// When it expires, if it does.
+    pub expires_at: Option<UnixMillis>,
+}
+
+impl KvStore {
+    /// Begins a visit. Reads in it take no lock and copy nothing.
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let store = aryavarth::KvStore::open(directory.path())?;
+    /// store.set("name", "john")?;
+    /// let reader = store.reader();
+    /// assert_eq!(reader.read(b"name", |entry| entry.value.len())?, Some(4));
+    /// assert_eq!(reader.read(b"nobody", |entry| entry.value.len())?, None);
+    /// # Ok::<(), aryavarth::Error>(())
+    /// ```
+    pub fn reader(&self) -> Reader<'_> {
+        Reader { store: self, guard: pin() }
+    }
+
+    /// The time by which keys expire: the wall clock's, but never back.
+    pub fn now(&self) -> UnixMillis {
+        self.core().segments.clock.now()
+    }
+}
+
+impl Reader<'_> {
+    /// Hands the entry of `key` to `take`; none if it has none. (`take` may be called twice; the last
+    /// answer counts.)
+    ///
+    /// # Errors
+    /// As [`KvStore::get`].
+    #[inline]
+    pub fn read<R>(
+        &self,
+        key: &[u8],
+        mut take: impl FnMut(EntryRef<'_>) -> R,
+    ) -> Result<Option<R>> {
+        self.store.core().read(key, |record| {
+            take(EntryRef {
+                key: record.key,
+                value: record.value,
+                version: record.sequence,
+                expires_at: record.expires_at,
+            })
+        })
+    }
+
+    /// Lets go of what was seen so far and goes on, as between the answers of a long visit.
+    pub fn refresh(&mut self) {
+        self.guard.repin();
+    }
+}
