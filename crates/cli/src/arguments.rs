@@ -8,6 +8,7 @@ use std::time::Duration;
 use aryavarth::Durability;
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::Serve;
 use crate::duration::{parse as parse_span, parse_durability};
 use crate::examples;
 use crate::exit::{self, Exit};
@@ -98,6 +99,8 @@ pub enum Command {
     /// Print the log, one JSON object a record
     #[command(after_help = examples::LOG)]
     Log(Log),
+    /// Serve the store to Redis clients
+    Serve(Serve),
     /// Measure this store and this machine, in a scratch directory inside --dir
     #[command(after_help = examples::BENCH)]
     Bench(Bench),

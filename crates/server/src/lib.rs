@@ -1,1 +1,44 @@
-//! The Redis protocol in front of the store.
+//! The Redis protocol in front of the store: every Redis client is a client, and an `OK` is on the
+//! disk.
+//!
+//! ```text
+//!  client ─bytes─▶ net ─▶ resp ─▶ command ── reads ──▶ the store
+//!                   ▲               │ effects
+//!                   │               ▼
+//!                   └─ replies ◀── proposer ── batches ──▶ log: append, sync, apply
+//! ```
+//!
+//! | module | idea |
+//! |---|---|
+//! | [`net`] | workers: event loops with connections |
+//! | [`resp`] | the wire: requests from bytes, replies to bytes |
+//! | [`command`] | what each command is and does |
+//! | [`proposer`] | writes in order, many in a batch, replies held until it is settled |
+//! | [`acl`] | who may do what |
+//! | [`config`] | the settings, from all their sources |
+//! | [`value`] | what commands do to bytes: pure functions |
+//! | [`server`] | what all share; start and end |
+
+pub mod acl;
+pub mod clients;
+pub mod command;
+pub mod config;
+pub mod proposer;
+pub mod resp;
+pub mod server;
+pub mod value;
+
+mod clock;
+mod error;
+mod jobs;
+mod latency;
+mod memory;
+mod metrics;
+pub mod net;
+mod pause;
+mod session;
+pub mod signals;
+mod stats;
+
+pub use error::{Error, Result};
+pub use server::{Running, Server, start};

@@ -14,10 +14,12 @@ mod import;
 mod list;
 mod log;
 mod rm;
+mod serve;
 mod set;
 mod stats;
 mod verify;
 
+pub use serve::Serve;
 use std::path::{Path, PathBuf};
 
 use aryavarth::{Create, Durability, KvStore, Maintenance, Options};
@@ -96,6 +98,7 @@ fn dispatch(command: Command, context: &Context, output: &mut Output) -> Result<
         Command::Export(arguments) => export::run(&arguments, context, output),
         Command::Log(arguments) => log::run(&arguments, context, output),
         Command::Bench(arguments) => bench::run(&arguments, context, output),
+        Command::Serve(arguments) => serve::run(arguments),
         Command::Completions(arguments) => completions::run(&arguments, output),
     }
 }

@@ -110,8 +110,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::error::Error;
     use crate::disk::sim::SimDisk;
+    use crate::error::Error;
     use crate::options::Options;
 
     fn store() -> KvStore {

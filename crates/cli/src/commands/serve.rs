@@ -1,0 +1,137 @@
+//! `serve`: the store behind the Redis protocol.
+
+use std::io;
+use std::path::PathBuf;
+
+use aryavarth_server::config::{Config, Flag, Sources, flags};
+use aryavarth_server::{Error, Running, start};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Args, FromArgMatches};
+
+use crate::exit::Exit;
+use crate::failure::{Failure, Result, stderr_is_watched, tell};
+
+/// Flags that every command has; here they are settings, and only if they were given.
+const SHARED: [&str; 2] = ["dir", "durability"];
+/// Variables that are for the other commands.
+const NOT_FOR_SERVERS: [&str; 3] = ["ARYAVARTH_ADDR", "ARYAVARTH_USER", "ARYAVARTH_PASSWORD"];
+
+/// Arguments of `serve`: the settings of the server, each a flag.
+#[derive(Clone, Debug, Default)]
+pub struct Serve {
+    file: Option<PathBuf>,
+    flags: Vec<(String, String)>,
+}
+
+fn own_flags() -> impl Iterator<Item = Flag> {
+    flags().filter(|flag| !SHARED.contains(&flag.name))
+}
+
+impl Args for Serve {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let file = Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .value_parser(clap::value_parser!(PathBuf))
+            .help("File of settings (TOML); ARYAVARTH_CONFIG may name it too");
+        own_flags().fold(command.arg(file), |command, flag| {
+            let help = format!("{} [default: {}]", flag.help, flag.default);
+            command.arg(
+                Arg::new(flag.name)
+                    .long(flag.name)
+                    .value_name("VALUE")
+                    .help(help)
+                    .help_heading(flag.heading)
+                    .allow_hyphen_values(true),
+            )
+        })
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Serve::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Serve {
+    fn from_arg_matches(matches: &ArgMatches) -> std::result::Result<Serve, clap::Error> {
+        let mut serve = Serve::default();
+        serve.update_from_arg_matches(matches)?;
+        Ok(serve)
+    }
+
+    fn update_from_arg_matches(
+        &mut self,
+        matches: &ArgMatches,
+    ) -> std::result::Result<(), clap::Error> {
+        self.file = matches.get_one("config").cloned();
+        for flag in own_flags() {
+            if let Some(value) = matches.get_one::<String>(flag.name) {
+                self.flags.push((flag.name.to_owned(), value.clone()));
+            }
+        }
+        for name in SHARED {
+            let given = matches.try_get_raw(name).ok().flatten();
+            if matches.value_source(name) == Some(ValueSource::CommandLine)
+                && let Some(value) = given.and_then(Iterator::last)
+            {
+                self.flags.push((name.to_owned(), value.to_string_lossy().into_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs the command: until a signal or a client ends it.
+///
+/// # Errors
+/// Whatever keeps the server from starting, or from ending well.
+pub fn run(arguments: Serve) -> Result<()> {
+    let environment = std::env::vars_os()
+        .filter(|(name, _)| !NOT_FOR_SERVERS.iter().any(|other| name == other))
+        .collect();
+    let sources = Sources { file: arguments.file, environment, flags: arguments.flags };
+    let config = Config::load(&sources).map_err(Error::from)?;
+    let running = start(config, &sources)?;
+    watch_signals(&running).map_err(|error| Failure::new(Exit::Io, error.to_string()))?;
+    greet(&running);
+    running.wait()?;
+    if stderr_is_watched() {
+        tell("Ended: everything is on the disk.");
+    }
+    Ok(())
+}
+
+/// Ends the server at SIGINT and SIGTERM.
+fn watch_signals(running: &Running) -> io::Result<()> {
+    let server = std::sync::Arc::downgrade(running.server());
+    aryavarth_server::signals::watch(move |signal| {
+        if let Some(server) = server.upgrade() {
+            server.heed(signal);
+        }
+    })
+}
+
+fn greet(running: &Running) {
+    let server = running.server();
+    let config = server.config.current();
+    let addresses = server.addresses().join(", ");
+    let version = env!("CARGO_PKG_VERSION");
+    let directory = std::path::absolute(&config.dir).unwrap_or_else(|_| config.dir.clone());
+    tell(&format!(
+        "Aryavarth {version} on {addresses}\n  directory   {}\n  durability  {}",
+        directory.display(),
+        server.durability_text(),
+    ));
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        match error {
+            Error::Store(error) => error.into(),
+            Error::Config(_) | Error::NoListener | Error::Users(_) | Error::User { .. } => {
+                Failure::new(Exit::Usage, error.to_string())
+            }
+            error => Failure::new(Exit::Io, error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What a command works with: the keys as it may see them, and everything it may change.
+//!
+//! ```text
+//!  read:   unsettled effects, if the command must see them ─▶ the store
+//!  write:  into the proposer's open batch
+//! ```
+//!
+//! A command must see unsettled effects if it writes, if it stands in a transaction, or if its own
+//! connection has a reply that waits for a batch. Then its reply waits for what it saw, too.
+
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+
+use aryavarth::{Effect, EntryRef, UnixMillis};
+
+use super::error::CommandError;
+use super::table::CommandSpec;
+use super::turn::Turn;
+use crate::proposer::{BatchNumber, State};
+use crate::resp::Reply;
+use crate::server::Server;
+use crate::session::Session;
+
+/// A value by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// When it expires, if it does.
+    pub expires_at: Option<UnixMillis>,
+}
+
+/// Where a command stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// By itself.
+    Alone,
+    /// Between `MULTI` and `EXEC`: it may not wait.
+    Transaction,
+}
+
+/// What a command sees of the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// What is settled.
+    Settled,
+    /// What was evaluated before it, settled or not.
+    Everything,
+}
+
+/// What long work is done with, on a thread of its own.
+pub type Job = Box<dyn FnOnce(&Arc<Server>, &mut Reply<'_>) + Send>;
+
+/// What is to be waited for after a command.
+pub enum After {
+    /// Nothing.
+    Nothing,
+    /// A job, which writes the reply.
+    Job(Job),
+    /// A moment of the monotonic clock.
+    Until(Duration),
+}
+
+/// What one command works with.
+pub struct Context<'c, 's> {
+    pub(super) turn: &'c mut Turn<'s>,
+    /// The client's session.
+    pub session: &'c mut Session,
+    /// The row of the command.
+    pub spec: &'static CommandSpec,
+    /// Where it stands.
+    pub place: Place,
+    pub(super) sight: Sight,
+    pub(super) depends: Option<BatchNumber>,
+    pub(super) after: After,
+}
+
+impl<'s> Context<'_, 's> {
+    /// The server.
+    pub fn server(&self) -> &'s Arc<Server> {
+        self.turn.server
+    }
+
+    /// The time by which keys expire.
+    pub fn now(&self) -> UnixMillis {
+        self.turn.server.store.now()
+    }
+
+    /// Holds the proposer until the end of the turn.
+    pub fn proposer(&mut self) -> &mut MutexGuard<'s, State> {
+        self.turn.proposer()
+    }
+
+    fn depend_on(&mut self, batch: BatchNumber) {
+        self.depends = self.depends.max(Some(batch));
+    }
+
+    // --- reading ---
+
+    /// Hands the entry of `key` to `take`; none if it has none. (`take` may be called twice; the last
+    /// answer counts.)
+    ///
+    /// # Errors
+    /// If its record cannot be read.
+    #[inline]
+    pub fn read<R>(
+        &mut self,
+        key: &[u8],
+        mut take: impl FnMut(EntryRef<'_>) -> R,
+    ) -> Result<Option<R>, CommandError> {
+        if self.sight == Sight::Everything {
+            let now = self.now();
+            if let Some(unsettled) = self.turn.proposer().find(key) {
+                let batch = unsettled.batch;
+                let answer = match unsettled.effect {
+                    Effect::Set { value, expires_at } if expires_at.is_none_or(|at| at > now) => {
+                        let version = aryavarth::Sequence(0);
+                        Some(take(EntryRef { key, value, version, expires_at }))
+                    }
+                    _ => None,
+                };
+                self.depend_on(batch);
+                return Ok(answer);
+            }
+        }
+        Ok(self.turn.reader.read(key, take)?)
+    }
+
+    /// The value of `key`, copied.
+    ///
+    /// # Errors
+    /// As [`read`](Context::read); so do the next ones.
+    pub fn value(&mut self, key: &[u8]) -> Result<Option<Value>, CommandError> {
+        self.read(key, |entry| Value { bytes: entry.value.to_vec(), expires_at: entry.expires_at })
+    }
+
+    /// Whether `key` is there.
+    pub fn exists(&mut self, key: &[u8]) -> Result<bool, CommandError> {
+        Ok(self.read(key, |_| ())?.is_some())
+    }
+
+    /// When `key` expires: none if it is not there, and none inside if it never does.
+    pub fn expiry(&mut self, key: &[u8]) -> Result<Option<Option<UnixMillis>>, CommandError> {
+        self.read(key, |entry| entry.expires_at)
+    }
+
+    // --- writing ---
+
+    /// Gives `key` a value, until `expires_at` if that is given. A deadline that has passed takes the
+    /// key away.
+    pub fn set(&mut self, key: &[u8], value: &[u8], expires_at: Option<UnixMillis>) {
+        if expires_at.is_some_and(|at| at <= self.now()) {
+            return self.remove(key);
+        }
+        self.stage(key, Effect::Set { value, expires_at });
+    }
+
+    /// Takes `key` away.
+    pub fn remove(&mut self, key: &[u8]) {
+        self.stage(key, Effect::Remove);
+    }
+
+    fn stage(&mut self, key: &[u8], effect: Effect<'_>) {
+        let state = self.turn.proposer();
+        state.stage(key, effect);
+        let batch = state.open_batch();
+        self.depend_on(batch);
+    }
+
+    // --- what takes long ---
+
+    /// Has `job` write the reply, on another thread while the connection rests; or here and now, where
+    /// the command may not wait.
+    pub fn run_elsewhere(
+        &mut self,
+        reply: &mut Reply<'_>,
+        job: impl FnOnce(&Arc<Server>, &mut Reply<'_>) + Send + 'static,
+    ) {
+        match self.place {
+            Place::Alone => self.after = After::Job(Box::new(job)),
+            Place::Transaction => job(self.turn.server, reply),
+        }
+    }
+
+    /// Has the connection rest for a while; its reply is sent before.
+    pub fn rest(&mut self, span: Duration) {
+        self.after = After::Until(crate::clock::monotonic() + span);
+    }
+}

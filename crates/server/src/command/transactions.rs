@@ -1,0 +1,190 @@
+//! `MULTI EXEC DISCARD WATCH UNWATCH`: several commands as one step, and one batch on disk.
+//!
+//! ```text
+//!  WATCH k ─▶ flag, raised by any write to k
+//!  MULTI ─▶ commands are queued, checked but not run
+//!  EXEC ─▶ flag raised? nothing happens, the reply is null
+//!          otherwise all are run while the proposer is held: nobody comes in between, and their
+//!          effects are in one batch
+//! ```
+
+use std::sync::atomic::Ordering;
+
+use super::context::{Context, Place};
+use super::dispatch;
+use super::error::{CommandError, CommandResult};
+use super::flags::Flags;
+use super::id::CommandId;
+use super::turn::resolve;
+use crate::resp::{Args, Reply};
+use crate::session::{Session, Transaction, Watched};
+
+/// Whether a command is run between `MULTI` and `EXEC` rather than queued.
+pub(super) fn runs_at_once(id: CommandId) -> bool {
+    use CommandId as Id;
+    matches!(id, Id::Multi | Id::Exec | Id::Discard | Id::Watch | Id::Quit | Id::Reset)
+}
+
+/// `MULTI`
+pub(super) fn multi(cx: &mut Context<'_, '_>, _: Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    if cx.session.transaction.is_some() {
+        return Err(CommandError::text("ERR MULTI calls can not be nested"));
+    }
+    cx.session.set_transaction(Some(Transaction::default()));
+    reply.ok();
+    Ok(())
+}
+
+/// `DISCARD`
+pub(super) fn discard(
+    cx: &mut Context<'_, '_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> CommandResult {
+    if cx.session.transaction.is_none() {
+        return Err(CommandError::text("ERR DISCARD without MULTI"));
+    }
+    cx.session.set_transaction(None);
+    forget_watched(cx);
+    reply.ok();
+    Ok(())
+}
+
+/// `WATCH key [key …]`
+pub(super) fn watch(
+    cx: &mut Context<'_, '_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> CommandResult {
+    if cx.session.transaction.is_some() {
+        return Err(CommandError::text("ERR WATCH inside MULTI is not allowed"));
+    }
+    for key in args.iter().skip(1) {
+        if cx.session.watched.iter().any(|watched| *watched.key == *key) {
+            continue;
+        }
+        let flag = cx.session.watch_flag.clone();
+        // From here on writes raise the flag; what is read next can only be newer.
+        cx.proposer().watch(key, &flag);
+        let expires_at = cx.expiry(key)?.flatten();
+        cx.session.watched.push(Watched { key: key.into(), expires_at });
+    }
+    cx.session.client.watched.store(cx.session.watched.len(), Ordering::Relaxed);
+    reply.ok();
+    Ok(())
+}
+
+/// `UNWATCH`
+pub(super) fn unwatch(
+    cx: &mut Context<'_, '_>,
+    _: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> CommandResult {
+    forget_watched(cx);
+    reply.ok();
+    Ok(())
+}
+
+/// `EXEC`
+pub(super) fn exec(cx: &mut Context<'_, '_>, _: Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let Some(transaction) = cx.session.transaction.take() else {
+        return Err(CommandError::text("ERR EXEC without MULTI"));
+    };
+    cx.session.set_transaction(None);
+    let untouched = is_untouched(cx);
+    forget_watched(cx);
+    if transaction.spoilt {
+        return Err(CommandError::text(
+            "EXECABORT Transaction discarded because of previous errors.",
+        ));
+    }
+    if !untouched {
+        reply.null_array();
+        return Ok(());
+    }
+    refuse_writes(cx, &transaction)?;
+    reply.array(transaction.queue.len());
+    for request in &transaction.queue {
+        run_queued(cx, request.args(), reply);
+    }
+    Ok(())
+}
+
+/// All or nothing: if one of the commands could not write now, none is run.
+fn refuse_writes(cx: &mut Context<'_, '_>, transaction: &Transaction) -> CommandResult {
+    let specs = transaction.queue.iter().filter_map(|request| {
+        let args = request.args();
+        resolve(args.get(0)?, args).ok()
+    });
+    let (mut writes, mut grows) = (false, false);
+    for spec in specs {
+        writes |= spec.flags.contains(Flags::WRITE);
+        grows |= spec.flags.contains(Flags::DENYOOM);
+    }
+    let state = cx.proposer();
+    let refusal = match (grows, writes) {
+        (true, _) => state.refusal(),
+        (false, true) => state.fence(),
+        (false, false) => None,
+    };
+    refusal.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Whether no watched key was written to or has expired meanwhile.
+fn is_untouched(cx: &mut Context<'_, '_>) -> bool {
+    let now = cx.now();
+    let expired = |watched: &Watched| watched.expires_at.is_some_and(|at| at <= now);
+    !cx.session.watch_flag.is_raised() && !cx.session.watched.iter().any(expired)
+}
+
+fn run_queued(cx: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    let start = reply.buffer().len();
+    let name = args.get(0).unwrap_or_default();
+    let result = resolve(name, args).and_then(|spec| {
+        if let Some(user) = cx.session.login.user(&cx.turn.server.acl)
+            && let Err(denial) = user.permits(spec, &args)
+        {
+            return Err(cx.turn.server.deny(cx.session, spec, args, denial));
+        }
+        let mut inner = Context {
+            turn: &mut *cx.turn,
+            session: &mut *cx.session,
+            spec,
+            place: Place::Transaction,
+            sight: super::context::Sight::Everything,
+            depends: None,
+            after: super::After::Nothing,
+        };
+        let result = dispatch(&mut inner, args, reply);
+        let depends = inner.depends;
+        cx.depends = cx.depends.max(depends);
+        result
+    });
+    if let Err(error) = result {
+        reply.buffer().truncate(start);
+        reply.error(&error.to_string());
+    }
+}
+
+fn forget_watched(cx: &mut Context<'_, '_>) {
+    if cx.session.watched.is_empty() {
+        return;
+    }
+    let watched = std::mem::take(&mut cx.session.watched);
+    let flag = std::mem::take(&mut cx.session.watch_flag);
+    for Watched { key, .. } in &watched {
+        cx.proposer().unwatch(key, &flag);
+    }
+    cx.session.client.watched.store(0, Ordering::Relaxed);
+}
+
+/// Ends what a session that goes leaves behind.
+pub(crate) fn leave(session: &mut Session, proposer: &crate::proposer::Proposer) {
+    if session.watched.is_empty() {
+        return;
+    }
+    let mut state = proposer.hold();
+    for Watched { key, .. } in session.watched.drain(..) {
+        state.unwatch(&key, &session.watch_flag);
+    }
+}

@@ -1,0 +1,318 @@
+//! A turn: the requests of one connection that are evaluated in one go.
+//!
+//! ```text
+//!  request ─▶ known? ─▶ arguments? ─▶ logged in? ─▶ allowed? ─▶ queued by MULTI?
+//!                                                                  │ no
+//!                              paused? ─▶ may write now? ─▶ run ─▶ reply, held for its batch
+//! ```
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+
+use aryavarth::Reader;
+
+use super::context::{After, Context, Place, Sight};
+use super::error::{CommandError, CommandResult};
+use super::flags::Flags;
+use super::id::CommandId;
+use super::table::{self, CommandSpec};
+use super::{absent, dispatch, transactions};
+use crate::clock;
+use crate::net::Output;
+use crate::proposer::{Access, State};
+use crate::resp::{Args, OwnedRequest, Reply};
+use crate::server::Server;
+use crate::session::{ReplyMode, Session, Standing};
+use crate::stats::WorkerStats;
+
+/// How a connection goes on after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// With the next one.
+    Next,
+    /// With the same one, after a wait.
+    Retry(Wait),
+    /// With the next one, after a wait.
+    Rest(Wait),
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The end of its job.
+    Job,
+    /// This moment of the monotonic clock.
+    Until(Duration),
+    /// The end of what others do alone.
+    Others,
+}
+
+/// The evaluation of some requests of one connection.
+pub struct Turn<'s> {
+    pub(super) server: &'s Arc<Server>,
+    pub(super) reader: Reader<'s>,
+    worker: usize,
+    proposer: Option<MutexGuard<'s, State>>,
+    stats: &'s WorkerStats,
+    /// When the request began.
+    began: Duration,
+}
+
+impl<'s> Turn<'s> {
+    /// Begins a turn on worker `worker`.
+    pub fn new(server: &'s Arc<Server>, worker: usize) -> Turn<'s> {
+        Turn {
+            server,
+            reader: server.store.reader(),
+            worker,
+            proposer: None,
+            stats: server.stats.worker(worker),
+            began: clock::monotonic(),
+        }
+    }
+
+    pub(super) fn proposer(&mut self) -> &mut MutexGuard<'s, State> {
+        self.proposer.get_or_insert_with(|| self.server.proposer.hold())
+    }
+
+    /// Evaluates a request and writes its reply.
+    pub fn evaluate(&mut self, session: &mut Session, output: &mut Output, args: Args<'_>) -> Flow {
+        let Some(name) = args.get(0) else { return Flow::Next };
+        session.replies = match session.replies {
+            ReplyMode::SkipNext => ReplyMode::Skip,
+            ReplyMode::Skip => ReplyMode::On,
+            other => other,
+        };
+        let start = output.end();
+        let spec = match resolve(name, args) {
+            Ok(spec) => spec,
+            Err(error) => {
+                self.stats.unknown();
+                self.reject(session, output, None, &error);
+                return Flow::Next;
+            }
+        };
+        if let Some(paused) = self.server.paused(spec, session) {
+            return Flow::Retry(Wait::Until(paused));
+        }
+        if let Err(error) = self.permit(session, spec, args) {
+            self.reject(session, output, Some(spec), &error);
+            return Flow::Next;
+        }
+        if session.transaction.is_some() && !transactions::runs_at_once(spec.id) {
+            self.enqueue(session, output, spec, args);
+            return Flow::Next;
+        }
+        let writes = spec.flags.contains(Flags::WRITE)
+            || matches!(spec.id, CommandId::Exec | CommandId::Watch);
+        if writes {
+            let fenced = match self.may_write(spec) {
+                Ok(true) => None,
+                Ok(false) => return Flow::Retry(Wait::Others),
+                Err(error) => Some(error),
+            };
+            if let Some(error) = fenced {
+                self.reject(session, output, Some(spec), &error);
+                return Flow::Next;
+            }
+        }
+        let sight = if writes || output.is_held() { Sight::Everything } else { Sight::Settled };
+        let (protocol, silent) = (session.protocol, session.replies != ReplyMode::On);
+        let mut context = Context {
+            turn: self,
+            session,
+            spec,
+            place: Place::Alone,
+            sight,
+            depends: None,
+            after: After::Nothing,
+        };
+        let mut reply = Reply::new(output.buffer(), protocol);
+        let result = dispatch(&mut context, args, &mut reply);
+        let (depends, after) = (context.depends, context.after);
+        let failed = result.is_err();
+        if let Err(error) = result {
+            output.truncate(start);
+            Reply::new(output.buffer(), protocol).error(&error.to_string());
+        }
+        if silent || session.replies != ReplyMode::On {
+            output.truncate(start);
+        }
+        if output.end() > start {
+            output.replied(start, depends);
+        }
+        self.note(session, spec, args, failed);
+        if let Some(state) = &mut self.proposer {
+            state.flush_if_large();
+        }
+        match after {
+            After::Nothing => Flow::Next,
+            After::Until(moment) => Flow::Rest(Wait::Until(moment)),
+            After::Job(job) => {
+                self.server.jobs.run(self.worker, session, job);
+                Flow::Rest(Wait::Job)
+            }
+        }
+    }
+
+    /// Answers a request that is not run. Spoils a transaction, as Redis does.
+    fn reject(
+        &mut self,
+        session: &mut Session,
+        output: &mut Output,
+        spec: Option<&'static CommandSpec>,
+        error: &CommandError,
+    ) {
+        if let Some(transaction) = &mut session.transaction
+            && !spec.is_some_and(|spec| transactions::runs_at_once(spec.id))
+        {
+            transaction.spoilt = true;
+        }
+        if let Some(spec) = spec {
+            self.stats.command(spec.id).reject();
+        }
+        self.stats.error(&error.to_string());
+        if session.replies == ReplyMode::On {
+            let start = output.end();
+            Reply::new(output.buffer(), session.protocol).error(&error.to_string());
+            output.replied(start, None);
+        }
+    }
+
+    /// Whether the client may run the command.
+    fn permit(
+        &self,
+        session: &mut Session,
+        spec: &'static CommandSpec,
+        args: Args<'_>,
+    ) -> CommandResult {
+        if session.standing == Standing::Unknown {
+            if spec.flags.contains(Flags::NOAUTH) {
+                return Ok(());
+            }
+            return Err(CommandError::text("NOAUTH Authentication required."));
+        }
+        let Some(user) = session.login.user(&self.server.acl) else {
+            session.closing = true;
+            return Err(CommandError::text("NOPERM The user was deleted; log in again"));
+        };
+        match user.permits(spec, &args) {
+            Ok(()) => Ok(()),
+            Err(denial) => Err(self.server.deny(session, spec, args, denial)),
+        }
+    }
+
+    /// Whether a write may be evaluated now; false if others write alone.
+    fn may_write(&mut self, spec: &'static CommandSpec) -> Result<bool, CommandError> {
+        let state = self.proposer();
+        if state.access() == Access::Exclusive {
+            self.proposer = None;
+            return Ok(false);
+        }
+        if !spec.flags.contains(Flags::WRITE) {
+            return Ok(true);
+        }
+        let refusal =
+            if spec.flags.contains(Flags::DENYOOM) { state.refusal() } else { state.fence() };
+        refusal.map_or(Ok(true), |error| Err(error.into()))
+    }
+
+    fn enqueue(
+        &mut self,
+        session: &mut Session,
+        output: &mut Output,
+        spec: &'static CommandSpec,
+        args: Args<'_>,
+    ) {
+        let limit = self.server.config.hot().max_queued_commands();
+        let Some(transaction) = &mut session.transaction else { return };
+        if spec.flags.contains(Flags::NO_MULTI) {
+            let error = CommandError::text("ERR Command not allowed inside a transaction");
+            return self.reject(session, output, Some(spec), &error);
+        }
+        if limit != 0 && transaction.queue.len() >= limit {
+            let error = CommandError::new(format!(
+                "ERR a transaction has at most {limit} commands (max-multi-commands)"
+            ));
+            return self.reject(session, output, Some(spec), &error);
+        }
+        let request = OwnedRequest::copy(args);
+        transaction.memory += request.memory() + size_of::<OwnedRequest>();
+        transaction.queue.push(request);
+        let queued = transaction.queue.len() as i64;
+        session.client.queued.store(queued, Ordering::Relaxed);
+        if session.replies == ReplyMode::On {
+            let start = output.end();
+            Reply::new(output.buffer(), session.protocol).simple("QUEUED");
+            output.replied(start, None);
+        }
+    }
+
+    /// Notes what a command took.
+    fn note(
+        &mut self,
+        session: &Session,
+        spec: &'static CommandSpec,
+        args: Args<'_>,
+        failed: bool,
+    ) {
+        let now = clock::monotonic();
+        let took = now.saturating_sub(std::mem::replace(&mut self.began, now));
+        let stats = self.stats.command(spec.id);
+        stats.ran(took, failed);
+        session.client.last_command.store(spec.id.index() + 1, Ordering::Relaxed);
+        let hot = self.server.config.hot();
+        if hot.slow_from().is_some_and(|from| took >= from) {
+            self.server.note_slow(session, args, took);
+        }
+        if hot.delay_from().is_some_and(|from| took >= from) {
+            self.server.latency.note("command", took);
+        }
+    }
+}
+
+/// The row of a request's command, or of its subcommand.
+pub(super) fn resolve(name: &[u8], args: Args<'_>) -> Result<&'static CommandSpec, CommandError> {
+    let Some(spec) = table::find(name) else { return Err(unknown(name, args)) };
+    let spec = match args.get(1) {
+        Some(sub) if !spec.subcommands.is_empty() => match table::find_subcommand(spec, sub) {
+            Some(found) => found,
+            None => {
+                return Err(CommandError::new(format!(
+                    "ERR unknown subcommand '{}'. Try {} HELP.",
+                    String::from_utf8_lossy(&sub[..sub.len().min(128)]),
+                    spec.name.to_uppercase()
+                )));
+            }
+        },
+        _ => spec,
+    };
+    if spec.accepts(args.len()) {
+        Ok(spec)
+    } else {
+        Err(CommandError::WrongArguments(spec.full_name))
+    }
+}
+
+/// Redis' own words for a command it does not know; plain words for one that is not here.
+fn unknown(name: &[u8], args: Args<'_>) -> CommandError {
+    if let Some(kind) = absent::absent(name) {
+        return CommandError::new(format!(
+            "ERR unknown command '{}': {kind} are not supported by this server",
+            String::from_utf8_lossy(name)
+        ));
+    }
+    let mut text = format!(
+        "ERR unknown command '{}', with args beginning with: ",
+        String::from_utf8_lossy(&name[..name.len().min(128)])
+    );
+    for arg in args.iter().skip(1) {
+        if text.len() >= 128 {
+            break;
+        }
+        let shown = &arg[..arg.len().min(128)];
+        text.push_str(&format!("'{}' ", String::from_utf8_lossy(shown)));
+    }
+    CommandError::new(text)
+}

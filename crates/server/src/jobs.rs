@@ -1,0 +1,77 @@
+//! Work that takes long, on threads of its own, while the connection that asked for it rests.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::JoinHandle;
+
+use crate::clients::ClientId;
+use crate::command::Job;
+use crate::net::{JobDone, Message};
+use crate::resp::{Protocol, Reply};
+use crate::server::Server;
+use crate::session::Session;
+
+/// Threads for jobs: one long job does not keep a short one waiting.
+const THREADS: usize = 3;
+
+/// A job and whose it is.
+struct Task {
+    worker: usize,
+    client: ClientId,
+    protocol: Protocol,
+    job: Job,
+}
+
+/// The jobs that wait.
+pub struct Jobs {
+    sender: Mutex<Option<Sender<Task>>>,
+    receiver: Arc<Mutex<Receiver<Task>>>,
+}
+
+impl Default for Jobs {
+    fn default() -> Jobs {
+        let (sender, receiver) = channel();
+        Jobs { sender: Mutex::new(Some(sender)), receiver: Arc::new(Mutex::new(receiver)) }
+    }
+}
+
+impl Jobs {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// The system's, if it has no thread to give.
+    pub fn start(&self, server: &Arc<Server>) -> std::io::Result<Vec<JoinHandle<()>>> {
+        let spawn = |number| {
+            let (receiver, server) = (Arc::clone(&self.receiver), Arc::downgrade(server));
+            let name = format!("aryavarth-job-{number}");
+            std::thread::Builder::new().name(name).spawn(move || work(&receiver, &server))
+        };
+        (0..THREADS).map(spawn).collect()
+    }
+
+    /// Has a job run; its reply goes to the session's client.
+    pub fn run(&self, worker: usize, session: &Session, job: Job) {
+        let (client, protocol) = (session.client.id, session.protocol);
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = &*sender {
+            // It fails only when the threads have gone, and the connections with them.
+            let _ = sender.send(Task { worker, client, protocol, job });
+        }
+    }
+
+    /// Lets the threads end when nothing waits any more.
+    pub fn stop(&self) {
+        *self.sender.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+fn work(receiver: &Mutex<Receiver<Task>>, server: &Weak<Server>) {
+    loop {
+        let task = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let (Ok(task), Some(server)) = (task, server.upgrade()) else { return };
+        let mut bytes = Vec::new();
+        (task.job)(&server, &mut Reply::new(&mut bytes, task.protocol));
+        let done = Message::Done(JobDone { client: task.client, reply: bytes });
+        server.workers()[task.worker].send(done);
+    }
+}

@@ -1,0 +1,176 @@
+//! One client's connection: what came in and is not used yet, what is to go out, and why it rests.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::output::Output;
+use super::socket::{ShortRead, Socket};
+use crate::clients::Client;
+use crate::proposer::Outcomes;
+use crate::resp::Decoder;
+use crate::session::Session;
+
+/// Bytes read at once while a large request comes in.
+const LARGE_READ: usize = 1 << 20;
+/// Bytes read at once otherwise.
+pub(super) const READ: usize = 64 << 10;
+
+/// Why no request of a connection is evaluated for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// It is not resting.
+    None,
+    /// A job is under way for it.
+    Job,
+    /// Until this moment of the monotonic clock; then the job's reply is due, or the command is tried
+    /// again.
+    Until(Duration),
+    /// Until others are done with what they are doing alone.
+    Others,
+    /// Until the client has taken some of its replies.
+    Output,
+}
+
+/// A client's connection.
+pub(super) struct Connection {
+    pub socket: Socket,
+    pub session: Session,
+    pub decoder: Decoder,
+    /// Bytes that came and are not used yet.
+    pub input: Vec<u8>,
+    pub output: Output,
+    pub rest: Rest,
+    /// Whether more bytes may be there without an event telling.
+    pub readable: bool,
+    /// Whether the socket took all it was given the last time.
+    pub writable: bool,
+    /// Whether it is on the list of those with something to do.
+    pub listed: bool,
+    /// Whether it is on the list of those whose replies wait for batches.
+    pub awaits: bool,
+    /// The other side has closed its half, or the connection is broken.
+    pub ended: bool,
+    /// Since when its output is beyond the soft limit.
+    pub over_soft_limit: Option<Duration>,
+    /// The memory of it last counted among all clients'.
+    pub counted: usize,
+}
+
+/// What a read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrived {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing for now.
+    Nothing,
+    /// The end.
+    End,
+}
+
+impl Connection {
+    pub fn new(socket: Socket, session: Session) -> Connection {
+        Connection {
+            socket,
+            session,
+            decoder: Decoder::default(),
+            input: Vec::new(),
+            output: Output::default(),
+            rest: Rest::None,
+            readable: true,
+            writable: true,
+            listed: false,
+            awaits: false,
+            ended: false,
+            over_soft_limit: None,
+            counted: 0,
+        }
+    }
+
+    pub fn client(&self) -> &Arc<Client> {
+        &self.session.client
+    }
+
+    /// Reads into `into`, and notes whether more may be there.
+    pub fn read(&mut self, into: &mut [u8]) -> Arrived {
+        match self.socket.read(into) {
+            Ok(0) => {
+                self.ended = true;
+                Arrived::End
+            }
+            Ok(bytes) => {
+                self.readable =
+                    bytes == into.len() || self.socket.short_read() == ShortRead::MayHaveMore;
+                Arrived::Bytes(bytes)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                Arrived::Nothing
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Arrived::Nothing,
+            Err(error) => {
+                tracing::debug!(client = self.client().id.0, %error, "connection lost");
+                self.ended = true;
+                Arrived::End
+            }
+        }
+    }
+
+    /// Reads behind what is there already.
+    pub fn read_more(&mut self) -> Arrived {
+        let have = self.input.len();
+        let missing = self.decoder.expected().map_or(0, |expected| expected.saturating_sub(have));
+        let room = missing.clamp(READ, LARGE_READ);
+        let mut input = std::mem::take(&mut self.input);
+        input.resize(have + room, 0);
+        let arrived = self.read(&mut input[have..]);
+        let bytes = if let Arrived::Bytes(bytes) = arrived { bytes } else { 0 };
+        input.truncate(have + bytes);
+        self.input = input;
+        arrived
+    }
+
+    /// Sends what may be sent, as far as the socket takes it. Says whether the connection still works.
+    pub fn flush(&mut self, outcomes: &Outcomes) -> bool {
+        loop {
+            let bytes = self.output.sendable(outcomes, self.session.protocol);
+            if bytes.is_empty() {
+                break;
+            }
+            match self.socket.write(bytes) {
+                Ok(sent) => self.output.sent(sent),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.writable = false;
+                    return true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    tracing::debug!(client = self.client().id.0, %error, "cannot send");
+                    self.ended = true;
+                    return false;
+                }
+            }
+        }
+        match self.socket.flush() {
+            Ok(all) => {
+                self.writable = all;
+                true
+            }
+            Err(_) => {
+                self.ended = true;
+                false
+            }
+        }
+    }
+
+    /// Memory of its buffers.
+    pub fn memory(&self) -> usize {
+        let queued = self.session.transaction.as_ref().map_or(0, |t| t.memory);
+        self.input.capacity() + self.output.memory() + queued
+    }
+
+    /// Whether all that will ever be sent has been.
+    pub fn is_finished(&self) -> bool {
+        self.session.closing && self.output.pending() == 0 && self.rest != Rest::Job
+    }
+}

@@ -1,0 +1,85 @@
+//! How others reach a worker: messages, and a bell.
+
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::socket::Socket;
+use crate::clients::{ClientId, Origin};
+
+/// What a worker is told.
+pub enum Message {
+    /// Serve this connection.
+    Connection(Socket, Origin),
+    /// A job that a connection waited for is done.
+    Done(JobDone),
+    /// Close this client's connection.
+    Kill(ClientId),
+    /// What commands were waiting for may be over.
+    Resume,
+    /// Finish what was accepted and end.
+    Stop,
+}
+
+/// The end of a job.
+pub struct JobDone {
+    /// Whose it was.
+    pub client: ClientId,
+    /// The reply, encoded.
+    pub reply: Vec<u8>,
+}
+
+/// A worker as others see it.
+pub struct WorkerHandle {
+    waker: mio::Waker,
+    inbox: Mutex<Vec<Message>>,
+    /// Whether it wants to hear that batches were settled.
+    awaits_settling: AtomicBool,
+    connections: AtomicUsize,
+}
+
+impl WorkerHandle {
+    /// A handle whose bell is `waker`.
+    pub fn new(waker: mio::Waker) -> WorkerHandle {
+        WorkerHandle {
+            waker,
+            inbox: Mutex::default(),
+            awaits_settling: AtomicBool::new(false),
+            connections: AtomicUsize::new(0),
+        }
+    }
+
+    /// Tells the worker something.
+    pub fn send(&self, message: Message) {
+        self.inbox.lock().expect("no panic while held").push(message);
+        self.ring();
+    }
+
+    /// Tells the worker that batches were settled, if it cares.
+    pub fn settled(&self) {
+        if self.awaits_settling.swap(false, Ordering::AcqRel) {
+            self.ring();
+        }
+    }
+
+    /// Notes that the worker wants to hear of batches being settled.
+    pub fn await_settling(&self) {
+        self.awaits_settling.store(true, Ordering::Release);
+    }
+
+    /// Takes all messages.
+    pub fn take(&self) -> Vec<Message> {
+        std::mem::take(&mut *self.inbox.lock().expect("no panic while held"))
+    }
+
+    /// Connections it has, or is about to have.
+    pub fn connections(&self) -> &AtomicUsize {
+        &self.connections
+    }
+
+    fn ring(&self) {
+        // A bell that cannot be rung has been rung too often to count.
+        let rung: io::Result<()> = self.waker.wake();
+        debug_assert!(rung.is_ok());
+    }
+}

@@ -1,0 +1,30 @@
+//! Connections: bytes in, bytes out, and who may take how much.
+//!
+//! ```text
+//!  listener ─ accept ─▶ the worker with the fewest connections
+//!
+//!  a worker's round:  wait for events
+//!                     each ready connection: read, evaluate its requests, gather replies
+//!                     propose what all of them wrote, as one batch
+//!                     each connection: send the replies that may go out
+//! ```
+//!
+//! A worker is a thread with an event loop of its own. A connection stays with its worker. Nothing a
+//! worker does waits: what takes long is a job for another thread, and the connection rests meanwhile.
+//!
+//! # Invariants
+//! - A reply that depends on a batch is not sent before the batch is settled.
+//! - Replies are sent in the order of their requests.
+//! - What a client can make the server remember is bounded by a limit with a name.
+
+mod connection;
+mod handle;
+pub mod listener;
+mod output;
+mod socket;
+pub mod tls;
+mod worker;
+
+pub use handle::{JobDone, Message, WorkerHandle};
+pub use output::Output;
+pub use worker::{Worker, start};

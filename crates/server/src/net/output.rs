@@ -1,0 +1,185 @@
+//! Replies that wait: for the client to take them, and for the batches they depend on.
+//!
+//! ```text
+//!            sent │ may go out │ held for batch 7 │ held for batch 9
+//!  bytes  ────────┼────────────┼──────────────────┼──────────────────
+//!              written      held[0].start      held[1].start      end
+//! ```
+//!
+//! # Invariants
+//! - The starts in `held` ascend.
+//! - Every reply behind `held[0].start` is counted in the held region it stands in.
+
+use std::collections::VecDeque;
+
+use crate::proposer::{BatchNumber, Outcomes};
+use crate::resp::{Protocol, Reply};
+
+/// Memory kept by a connection that has nothing to send.
+const KEPT: usize = 4 << 10;
+/// Sent bytes are dropped from the front once they are this many.
+const DROPPED_AT: usize = 256 << 10;
+
+/// The batch of replies that depend on none, and wait only for those before them.
+const INDEPENDENT: BatchNumber = BatchNumber(0);
+
+/// A region of replies that depend on the same batch.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    start: usize,
+    batch: BatchNumber,
+    replies: u32,
+}
+
+/// The replies of a connection that are not sent yet.
+#[derive(Debug, Default)]
+pub struct Output {
+    bytes: Vec<u8>,
+    written: usize,
+    held: VecDeque<Held>,
+}
+
+impl Output {
+    /// Where replies are written, at its end.
+    #[inline]
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Where the next reply will start.
+    #[inline]
+    pub fn end(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Bytes not sent yet.
+    pub fn pending(&self) -> usize {
+        self.bytes.len() - self.written
+    }
+
+    /// Memory it takes.
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity() + self.held.capacity() * size_of::<Held>()
+    }
+
+    /// Whether some reply depends on a batch that may not be settled.
+    #[inline]
+    pub fn is_held(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Takes back all that was written from `start` on.
+    pub fn truncate(&mut self, start: usize) {
+        self.bytes.truncate(start);
+    }
+
+    /// Notes that a reply from `start` on was written, which depends on `batch` if there is one.
+    #[inline]
+    pub fn replied(&mut self, start: usize, batch: Option<BatchNumber>) {
+        let batch = batch.unwrap_or(INDEPENDENT);
+        match self.held.back_mut() {
+            None if batch == INDEPENDENT => {}
+            Some(last) if last.batch == batch => last.replies += 1,
+            _ => self.held.push_back(Held { start, batch, replies: 1 }),
+        }
+    }
+
+    /// The bytes that may be sent now.
+    pub fn sendable(&mut self, outcomes: &Outcomes, protocol: Protocol) -> &[u8] {
+        if self.is_held() {
+            self.release(outcomes, protocol);
+        }
+        let end = self.held.front().map_or(self.bytes.len(), |held| held.start);
+        &self.bytes[self.written..end]
+    }
+
+    /// Notes that so many of them were sent.
+    pub fn sent(&mut self, bytes: usize) {
+        self.written += bytes;
+        if self.written == self.bytes.len() {
+            self.written = 0;
+            self.bytes.clear();
+            if self.bytes.capacity() > KEPT {
+                self.bytes = Vec::new();
+            }
+        } else if self.written >= DROPPED_AT {
+            self.bytes.drain(..self.written);
+            self.held.iter_mut().for_each(|held| held.start -= self.written);
+            self.written = 0;
+        }
+    }
+
+    fn release(&mut self, outcomes: &Outcomes, protocol: Protocol) {
+        let settled = outcomes.settled();
+        while let Some(held) = self.held.front().copied()
+            && held.batch <= settled
+        {
+            self.held.pop_front();
+            if let Some(error) = outcomes.failure(held.batch) {
+                self.replace(held, &error.to_string(), protocol);
+            }
+        }
+    }
+
+    /// Puts errors in the place of replies that did not come true.
+    fn replace(&mut self, held: Held, error: &str, protocol: Protocol) {
+        let end = self.held.front().map_or(self.bytes.len(), |next| next.start);
+        let mut errors = Vec::new();
+        for _ in 0..held.replies {
+            Reply::new(&mut errors, protocol).error(error);
+        }
+        let length = errors.len();
+        self.bytes.splice(held.start..end, errors);
+        for later in &mut self.held {
+            later.start = later.start - end + held.start + length;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proposer::BatchError;
+
+    fn reply(output: &mut Output, text: &str, batch: Option<u64>) {
+        let start = output.end();
+        Reply::new(output.buffer(), Protocol::Two).simple(text);
+        output.replied(start, batch.map(BatchNumber));
+    }
+
+    fn sendable(output: &mut Output, outcomes: &Outcomes) -> String {
+        let text = output.sendable(outcomes, Protocol::Two).escape_ascii().to_string();
+        text.replace("\\r\\n", " ")
+    }
+
+    #[test]
+    fn replies_wait_for_their_batch_and_for_each_other() {
+        let (mut output, outcomes) = (Output::default(), Outcomes::default());
+        reply(&mut output, "a", None);
+        reply(&mut output, "b", Some(1));
+        reply(&mut output, "c", None);
+        reply(&mut output, "d", Some(2));
+        assert_eq!(sendable(&mut output, &outcomes), "+a ");
+        outcomes.settle(BatchNumber(1));
+        assert_eq!(sendable(&mut output, &outcomes), "+a +b +c ");
+        output.sent(8);
+        outcomes.settle(BatchNumber(2));
+        assert_eq!(sendable(&mut output, &outcomes), "+d ");
+        assert!(!output.is_held());
+    }
+
+    #[test]
+    fn what_depends_on_a_failed_batch_becomes_an_error() {
+        let (mut output, outcomes) = (Output::default(), Outcomes::default());
+        reply(&mut output, "a", None);
+        reply(&mut output, "b", Some(1));
+        reply(&mut output, "c", None);
+        reply(&mut output, "d", Some(2));
+        reply(&mut output, "e", Some(3));
+        let no = || BatchError::Refused("no".to_owned());
+        outcomes.fail(BatchNumber(1)..=BatchNumber(1), no());
+        outcomes.fail(BatchNumber(3)..=BatchNumber(3), no());
+        outcomes.settle(BatchNumber(3));
+        assert_eq!(sendable(&mut output, &outcomes), "+a -ERR no +c +d -ERR no ");
+    }
+}

@@ -1,0 +1,559 @@
+//! A worker: the event loop that serves some of the connections.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mio::{Events, Poll, Token};
+use slab::Slab;
+
+use super::connection::{Arrived, Connection, READ, Rest};
+use super::handle::{JobDone, Message, WorkerHandle};
+use super::listener::Listener;
+use super::socket::Socket;
+use crate::clients::{ClientId, Origin};
+use crate::clock;
+use crate::command::{Flow, Turn};
+use crate::resp::{Decoded, Reply};
+use crate::server::Server;
+use crate::session::Session;
+
+/// The token of the worker's bell.
+const BELL: Token = Token(usize::MAX);
+/// Listeners have the tokens below the bell's.
+const FIRST_LISTENER: usize = usize::MAX - 1024;
+/// How often a worker looks after its connections when nothing happens.
+const TICK: Duration = Duration::from_millis(100);
+/// How long clients have to take their last replies when the server ends.
+const GRACE: Duration = Duration::from_secs(10);
+/// Connections accepted in one go before others are served.
+const ACCEPTED_AT_ONCE: usize = 256;
+
+/// A worker and what it serves.
+pub struct Worker {
+    number: usize,
+    server: Arc<Server>,
+    handle: Arc<WorkerHandle>,
+    poll: Poll,
+    listeners: Vec<Listener>,
+    connections: Slab<Connection>,
+    /// Those with something to do in this round.
+    ready: Vec<usize>,
+    /// Those whose replies wait for batches.
+    awaiting: Vec<usize>,
+    /// Those that rest until some moment, or until others are done.
+    resting: Vec<usize>,
+    scratch: Vec<u8>,
+    looked_after: Duration,
+    /// Since when it is to end.
+    stopping: Option<Duration>,
+}
+
+/// Starts a worker on a thread of its own.
+///
+/// # Errors
+/// The system's, if it has no thread to give.
+pub fn start(worker: Worker) -> io::Result<JoinHandle<()>> {
+    let name = format!("aryavarth-io-{}", worker.number);
+    std::thread::Builder::new().name(name).spawn(move || worker.run())
+}
+
+impl Worker {
+    /// A worker that accepts from `listeners` (one worker does) and serves what it is sent.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn new(
+        number: usize,
+        server: Arc<Server>,
+        poll: Poll,
+        handle: Arc<WorkerHandle>,
+        mut listeners: Vec<Listener>,
+    ) -> io::Result<Worker> {
+        for (at, listener) in listeners.iter_mut().enumerate() {
+            listener.register(poll.registry(), Token(FIRST_LISTENER + at))?;
+        }
+        Ok(Worker {
+            number,
+            server,
+            handle,
+            poll,
+            listeners,
+            connections: Slab::new(),
+            ready: Vec::new(),
+            awaiting: Vec::new(),
+            resting: Vec::new(),
+            scratch: vec![0; READ],
+            looked_after: Duration::ZERO,
+            stopping: None,
+        })
+    }
+
+    /// What to make a worker with: its poll and the handle others reach it by.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn prepare() -> io::Result<(Poll, Arc<WorkerHandle>)> {
+        let poll = Poll::new()?;
+        let waker = mio::Waker::new(poll.registry(), BELL)?;
+        Ok((poll, Arc::new(WorkerHandle::new(waker))))
+    }
+
+    fn run(mut self) {
+        let mut events = Events::with_capacity(1024);
+        while !(self.stopping.is_some() && self.connections.is_empty()) {
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, Some(timeout)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    tracing::error!(%error, "cannot wait for events");
+                    return;
+                }
+            }
+            for event in &events {
+                match event.token() {
+                    BELL => self.hear(),
+                    Token(token) if token >= FIRST_LISTENER => self.accept(token - FIRST_LISTENER),
+                    Token(token) => {
+                        let readable = event.is_readable() || event.is_read_closed();
+                        self.note_event(token, readable, event.is_writable());
+                    }
+                }
+            }
+            self.round();
+        }
+    }
+
+    /// How long to wait for events at most.
+    fn timeout(&self) -> Duration {
+        if !self.ready.is_empty() {
+            return Duration::ZERO;
+        }
+        let now = clock::monotonic();
+        let until = |token: &usize| match self.connections.get(*token).map(|c| c.rest) {
+            Some(Rest::Until(moment)) => Some(moment.saturating_sub(now)),
+            _ => None,
+        };
+        self.resting.iter().filter_map(until).min().unwrap_or(TICK).min(TICK)
+    }
+
+    fn note_event(&mut self, token: usize, readable: bool, writable: bool) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        connection.readable |= readable;
+        if writable && !connection.writable {
+            connection.writable = true;
+        } else if !readable {
+            return;
+        }
+        self.list(token);
+    }
+
+    fn list(&mut self, token: usize) {
+        let connection = &mut self.connections[token];
+        if !std::mem::replace(&mut connection.listed, true) {
+            self.ready.push(token);
+        }
+    }
+
+    /// One round: evaluate, propose, send.
+    fn round(&mut self) {
+        let now = clock::monotonic();
+        self.wake_rested(now);
+        let ready = std::mem::take(&mut self.ready);
+        for token in &ready {
+            self.connections[*token].listed = false;
+            self.serve(*token, now);
+        }
+        if !ready.is_empty() {
+            self.server.proposer.flush();
+        }
+        for token in &ready {
+            self.send(*token);
+        }
+        self.send_settled();
+        if now.saturating_sub(self.looked_after) >= TICK {
+            self.looked_after = now;
+            self.look_after(now);
+        }
+        if self.ready.is_empty() {
+            // Its memory is used again.
+            self.ready = ready;
+            self.ready.clear();
+        }
+    }
+
+    // --- evaluating ---
+
+    /// Reads what has come and evaluates what is whole.
+    fn serve(&mut self, token: usize, now: Duration) {
+        let connection = &mut self.connections[token];
+        if connection.rest != Rest::None || connection.session.closing {
+            return;
+        }
+        let mut received = 0;
+        if connection.input.is_empty() && connection.readable {
+            let arrived = connection.read(&mut self.scratch);
+            if let Arrived::Bytes(bytes) = arrived {
+                received = bytes;
+                let used = evaluate(&self.server, self.number, connection, &self.scratch[..bytes]);
+                connection.input.extend_from_slice(&self.scratch[used..bytes]);
+            }
+        } else {
+            if connection.readable
+                && needs_more(connection)
+                && let Arrived::Bytes(bytes) = connection.read_more()
+            {
+                received = bytes;
+            }
+            let mut input = std::mem::take(&mut connection.input);
+            let used = evaluate(&self.server, self.number, connection, &input);
+            if used == input.len() {
+                input = Vec::new();
+            } else {
+                input.drain(..used);
+            }
+            connection.input = input;
+        }
+        let client = connection.client();
+        if received > 0 {
+            client.touch(now);
+            client.received.fetch_add(received as u64, Ordering::Relaxed);
+        }
+        client.input.store(connection.input.len(), Ordering::Relaxed);
+        self.after_serving(token);
+    }
+
+    /// Puts a connection on the lists it belongs on.
+    fn after_serving(&mut self, token: usize) {
+        let server = Arc::clone(&self.server);
+        let connection = &mut self.connections[token];
+        let limit = server.config.hot().query_buffer_limit();
+        if connection.input.len() > limit {
+            tracing::warn!(client = connection.client().id.0, "closed: query buffer limit");
+            connection.session.closing = true;
+            connection.ended = true;
+        }
+        match connection.rest {
+            Rest::Until(_) | Rest::Others => self.resting.push(token),
+            Rest::None if connection.readable || !connection.input.is_empty() => {
+                let may_go_on = !connection.session.closing
+                    && !connection.ended
+                    && (connection.readable || connection.decoder.expected().is_none());
+                // What is there but not whole waits for an event.
+                if may_go_on && connection.readable {
+                    self.list(token);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Lets those go on whose time has come.
+    fn wake_rested(&mut self, now: Duration) {
+        if self.resting.is_empty() {
+            return;
+        }
+        let exclusive = self.server.is_exclusive();
+        let resting = std::mem::take(&mut self.resting);
+        for token in resting {
+            let Some(connection) = self.connections.get_mut(token) else { continue };
+            let over = match connection.rest {
+                Rest::Until(moment) => moment <= now,
+                Rest::Others => !exclusive,
+                _ => continue,
+            };
+            if over {
+                connection.rest = Rest::None;
+                connection.readable = true;
+                self.list(token);
+            } else {
+                self.resting.push(token);
+            }
+        }
+    }
+
+    // --- sending ---
+
+    fn send(&mut self, token: usize) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        if connection.output.pending() > 0 && connection.writable {
+            let before = connection.output.pending();
+            connection.flush(self.server.proposer.outcomes());
+            let sent = before.saturating_sub(connection.output.pending());
+            connection.client().sent.fetch_add(sent as u64, Ordering::Relaxed);
+        } else if !connection.writable {
+            let _ = connection.socket.flush();
+        }
+        let connection = &mut self.connections[token];
+        let pending = connection.output.pending();
+        connection.client().output.store(pending, Ordering::Relaxed);
+        if connection.output.is_held() && !std::mem::replace(&mut connection.awaits, true) {
+            self.awaiting.push(token);
+            self.handle.await_settling();
+        }
+        let connection = &mut self.connections[token];
+        let limits = self.server.config.hot().output_limit();
+        if limits.hard > 0 && pending as u64 > limits.hard {
+            tracing::warn!(
+                client = connection.client().id.0,
+                pending,
+                "closed: output buffer limit"
+            );
+            connection.ended = true;
+        }
+        if connection.rest == Rest::Output && pending < pause_above(&self.server) / 2 {
+            connection.rest = Rest::None;
+            connection.readable = true;
+            self.list(token);
+        }
+        let connection = &self.connections[token];
+        if connection.is_finished() || (connection.ended && connection.rest != Rest::Job) {
+            self.close(token);
+        }
+    }
+
+    /// Sends the replies whose batches are settled by now.
+    fn send_settled(&mut self) {
+        if self.awaiting.is_empty() {
+            return;
+        }
+        // Before looking: what is settled after this look rings the bell.
+        self.handle.await_settling();
+        let awaiting = std::mem::take(&mut self.awaiting);
+        for token in awaiting {
+            let Some(connection) = self.connections.get_mut(token) else { continue };
+            if std::mem::replace(&mut connection.awaits, false) {
+                self.send(token);
+            }
+        }
+    }
+
+    fn close(&mut self, token: usize) {
+        let mut connection = self.connections.remove(token);
+        connection.socket.close();
+        self.server.leave(&mut connection.session);
+        self.server.clients.remove(connection.client().id);
+        self.server.memory.change(connection.counted, 0);
+        self.handle.connections().fetch_sub(1, Ordering::Relaxed);
+        self.ready.retain(|listed| *listed != token);
+        self.awaiting.retain(|listed| *listed != token);
+        self.resting.retain(|listed| *listed != token);
+    }
+
+    // --- what comes from outside ---
+
+    fn accept(&mut self, listener: usize) {
+        for _ in 0..ACCEPTED_AT_ONCE {
+            match self.listeners[listener].accept() {
+                Ok(Some((socket, origin))) => self.place(socket, origin),
+                Ok(None) => return,
+                Err(error) => {
+                    // As when there are too many open files: those there are go on.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    return;
+                }
+            }
+        }
+        // There may be more, of which no event will tell.
+        self.handle.send(Message::Resume);
+    }
+
+    /// Gives a new connection to the worker with the fewest.
+    fn place(&mut self, mut socket: Socket, origin: Origin) {
+        if let Err(refusal) = self.server.admit(&origin) {
+            let mut reply = Vec::new();
+            Reply::new(&mut reply, crate::resp::Protocol::Two).error(&refusal);
+            let _ = socket.write(&reply);
+            return;
+        }
+        let workers = self.server.workers();
+        let count = |worker: &Arc<WorkerHandle>| worker.connections().load(Ordering::Relaxed);
+        let chosen = (0..workers.len()).min_by_key(|n| count(&workers[*n])).unwrap_or(self.number);
+        workers[chosen].connections().fetch_add(1, Ordering::Relaxed);
+        if chosen == self.number {
+            self.adopt(socket, origin);
+        } else {
+            workers[chosen].send(Message::Connection(socket, origin));
+        }
+    }
+
+    fn adopt(&mut self, mut socket: Socket, origin: Origin) {
+        let token = self.connections.vacant_key();
+        if let Err(error) = socket.register(self.poll.registry(), Token(token)) {
+            tracing::warn!(%error, "cannot watch a connection");
+            self.handle.connections().fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        let client = self.server.clients.add(origin, socket.fd(), self.number);
+        let session = Session::new(client, self.server.acl.default_login());
+        let entry = self.connections.insert(Connection::new(socket, session));
+        assert_eq!(entry, token, "nothing was inserted in between");
+        self.list(token);
+    }
+
+    fn hear(&mut self) {
+        for message in self.handle.take() {
+            match message {
+                Message::Connection(socket, origin) => self.adopt(socket, origin),
+                Message::Done(done) => self.finish_job(done),
+                Message::Kill(client) => self.kill(client),
+                Message::Resume => (0..self.listeners.len()).for_each(|n| self.accept(n)),
+                Message::Stop => self.stop(),
+            }
+        }
+    }
+
+    fn token_of(&self, client: ClientId) -> Option<usize> {
+        self.connections.iter().find(|(_, c)| c.client().id == client).map(|(token, _)| token)
+    }
+
+    fn finish_job(&mut self, done: JobDone) {
+        let Some(token) = self.token_of(done.client) else { return };
+        let connection = &mut self.connections[token];
+        let start = connection.output.end();
+        connection.output.buffer().extend_from_slice(&done.reply);
+        if !done.reply.is_empty() {
+            connection.output.replied(start, None);
+        }
+        connection.rest = Rest::None;
+        connection.readable = true;
+        self.list(token);
+    }
+
+    fn kill(&mut self, client: ClientId) {
+        if let Some(token) = self.token_of(client) {
+            self.connections[token].ended = true;
+            self.connections[token].rest = Rest::None;
+            self.list(token);
+        }
+    }
+
+    /// Accepts nothing more; connections end when their replies are sent.
+    fn stop(&mut self) {
+        self.stopping = Some(clock::monotonic());
+        for listener in &mut self.listeners {
+            listener.deregister(self.poll.registry());
+        }
+        self.listeners.clear();
+        let tokens: Vec<usize> = self.connections.iter().map(|(token, _)| token).collect();
+        for token in tokens {
+            self.connections[token].session.closing = true;
+            self.list(token);
+        }
+    }
+
+    // --- looking after ---
+
+    /// Closes who has been silent too long, takes too much, or is to go.
+    fn look_after(&mut self, now: Duration) {
+        let tokens: Vec<usize> = self.connections.iter().map(|(token, _)| token).collect();
+        let hot = self.server.config.hot();
+        let (timeout, limits) = (hot.timeout(), hot.output_limit());
+        for token in tokens {
+            let connection = &mut self.connections[token];
+            let memory = connection.memory();
+            let counted = std::mem::replace(&mut connection.counted, memory);
+            self.server.memory.change(counted, memory);
+            connection.client().memory.store(memory, Ordering::Relaxed);
+            let pending = connection.output.pending() as u64;
+            let over = limits.soft > 0 && pending > limits.soft;
+            let since = connection.over_soft_limit.get_or_insert(now);
+            let too_long =
+                over && now.saturating_sub(*since) >= Duration::from_secs(limits.soft_seconds);
+            if !over {
+                connection.over_soft_limit = None;
+            }
+            let silent = timeout.is_some_and(|timeout| connection.client().idle() >= timeout);
+            let doomed = connection.client().doomed.load(Ordering::Relaxed);
+            let stuck = self.stopping.is_some_and(|since| {
+                connection.is_finished() || now.saturating_sub(since) >= GRACE
+            });
+            if doomed
+                || stuck
+                || (too_long && connection.rest != Rest::Job)
+                || (silent && connection.rest == Rest::None)
+            {
+                connection.ended = true;
+                connection.rest = Rest::None;
+                self.list(token);
+            }
+        }
+    }
+}
+
+/// The bytes of unsent replies above which a client's requests wait.
+fn pause_above(server: &Server) -> usize {
+    let limit = server.config.hot().output_limit();
+    let soft = if limit.soft > 0 { limit.soft } else { u64::MAX };
+    let hard = if limit.hard > 0 { limit.hard / 2 } else { u64::MAX };
+    usize::try_from(soft.min(hard)).unwrap_or(usize::MAX)
+}
+
+/// Whether what is there is not a whole request, as far as is known.
+fn needs_more(connection: &Connection) -> bool {
+    connection.decoder.expected().is_none_or(|expected| connection.input.len() < expected)
+}
+
+/// Evaluates the requests in `bytes`; returns how many bytes were used.
+fn evaluate(
+    server: &Arc<Server>,
+    worker: usize,
+    connection: &mut Connection,
+    bytes: &[u8],
+) -> usize {
+    let soft = pause_above(server);
+    let mut used = 0;
+    let mut turn = Turn::new(server, worker);
+    while used < bytes.len() {
+        if connection.output.pending() > soft {
+            connection.rest = Rest::Output;
+            break;
+        }
+        let limits = server.request_limits(&connection.session);
+        match connection.decoder.decode(&bytes[used..], &limits) {
+            Ok(Decoded::Incomplete) => break,
+            Ok(Decoded::Request(length)) => {
+                let args = connection.decoder.args(&bytes[used..used + length]);
+                let flow = turn.evaluate(&mut connection.session, &mut connection.output, args);
+                match flow {
+                    Flow::Next => used += length,
+                    Flow::Retry(rest) => {
+                        connection.rest = rest.into();
+                        break;
+                    }
+                    Flow::Rest(rest) => {
+                        used += length;
+                        connection.rest = rest.into();
+                        break;
+                    }
+                }
+                if connection.session.closing {
+                    return bytes.len();
+                }
+            }
+            Err(error) => {
+                let start = connection.output.end();
+                let protocol = connection.session.protocol;
+                Reply::new(connection.output.buffer(), protocol)
+                    .error(&format!("ERR Protocol error: {error}"));
+                connection.output.replied(start, None);
+                connection.session.closing = true;
+                return bytes.len();
+            }
+        }
+    }
+    used
+}
+
+impl From<crate::command::Wait> for Rest {
+    fn from(wait: crate::command::Wait) -> Rest {
+        match wait {
+            crate::command::Wait::Job => Rest::Job,
+            crate::command::Wait::Until(moment) => Rest::Until(moment),
+            crate::command::Wait::Others => Rest::Others,
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The thread that waits for the disk, so that no worker has to.
+//!
+//! ```text
+//!  queue: a b c ─▶ take all ─▶ sync ─▶ apply a, b, c ─▶ settled ─▶ wake the workers that wait
+//!  queue: d e        meanwhile the next ones gather: the next sync serves them all
+//! ```
+//!
+//! With an interval it syncs what was written since the last time, whenever that has passed.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use aryavarth::{Appended, Durability, KvStore};
+
+use super::{BatchError, BatchNumber, DurabilityPolicy, Proposed, Proposer};
+use crate::clock;
+use crate::metrics::LogMetrics;
+
+/// How often it looks around when nothing happens.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What waits for the committer.
+pub enum Entry {
+    /// A batch that stands in the log.
+    Appended(Arc<Proposed>, Appended),
+    /// A batch that was not taken.
+    Refused(BatchNumber),
+}
+
+impl Entry {
+    fn number(&self) -> BatchNumber {
+        match self {
+            Entry::Appended(proposed, _) => proposed.number,
+            Entry::Refused(number) => *number,
+        }
+    }
+}
+
+/// What the log and its committer share.
+#[derive(Default)]
+pub struct Queue {
+    entries: Mutex<VecDeque<Entry>>,
+    bell: Condvar,
+    /// Batches pushed and not yet settled.
+    unsettled: AtomicUsize,
+    unsynced: AtomicBool,
+    stopping: AtomicBool,
+    metrics: Arc<LogMetrics>,
+}
+
+impl Queue {
+    /// An empty queue that notes its doings in `metrics`.
+    pub fn new(metrics: Arc<LogMetrics>) -> Queue {
+        Queue { metrics, ..Queue::default() }
+    }
+
+    /// Where doings are noted.
+    pub fn metrics(&self) -> &LogMetrics {
+        &self.metrics
+    }
+
+    /// Hands a batch over.
+    pub fn push(&self, entry: Entry) {
+        self.unsettled.fetch_add(1, Ordering::AcqRel);
+        let mut entries = self.entries.lock().expect("no panic while held");
+        entries.push_back(entry);
+        if entries.len() == 1 {
+            self.bell.notify_one();
+        }
+    }
+
+    /// Whether all that was pushed is settled.
+    pub fn is_idle(&self) -> bool {
+        self.unsettled.load(Ordering::Acquire) == 0
+    }
+
+    /// Notes that something was written that has yet to be synced.
+    pub fn mark_unsynced(&self) {
+        if !self.unsynced.load(Ordering::Relaxed) {
+            self.unsynced.store(true, Ordering::Release);
+        }
+    }
+
+    /// Has the committer finish what it has and end.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        let _entries = self.entries.lock().expect("no panic while held");
+        self.bell.notify_one();
+    }
+
+    /// Waits for batches, at most for `longest`.
+    fn take(&self, longest: Duration) -> VecDeque<Entry> {
+        let entries = self.entries.lock().expect("no panic while held");
+        let is_over = |entries: &mut VecDeque<Entry>| {
+            entries.is_empty() && !self.stopping.load(Ordering::Acquire)
+        };
+        let (mut entries, _) =
+            self.bell.wait_timeout_while(entries, longest, is_over).expect("no panic while held");
+        std::mem::take(&mut *entries)
+    }
+}
+
+/// What the committer works with.
+pub struct Committer {
+    /// The store whose log it is.
+    pub store: KvStore,
+    /// What waits.
+    pub queue: Arc<Queue>,
+    /// Whom to tell.
+    pub proposer: Arc<Proposer>,
+    /// What is asked of writes.
+    pub policy: Arc<DurabilityPolicy>,
+    /// Called after batches were settled.
+    pub wake: Box<dyn Fn() + Send>,
+}
+
+impl Committer {
+    /// Works until the queue is stopped and empty.
+    pub fn run(self) {
+        let mut synced_at = clock::monotonic();
+        loop {
+            let interval = match self.policy.get() {
+                Durability::Interval(interval) => interval,
+                _ => TICK,
+            };
+            let taken = self.queue.take(interval.min(TICK));
+            if !taken.is_empty() {
+                self.commit(taken);
+                synced_at = clock::monotonic();
+            } else if self.queue.stopping.load(Ordering::Acquire) {
+                return;
+            }
+            if matches!(self.policy.get(), Durability::Interval(_))
+                && clock::monotonic().saturating_sub(synced_at) >= interval
+            {
+                synced_at = clock::monotonic();
+                self.sync_if_written();
+            }
+        }
+    }
+
+    fn sync_if_written(&self) {
+        if self.queue.unsynced.swap(false, Ordering::AcqRel) {
+            // A failure raises the store's fence, which the next write reports.
+            let _ = self.sync();
+        }
+    }
+
+    fn sync(&self) -> Result<(), aryavarth::Error> {
+        let begun = clock::monotonic();
+        let outcome = self.store.sync();
+        self.queue.metrics.sync(clock::monotonic().saturating_sub(begun), outcome.is_ok());
+        outcome
+            .inspect_err(|error| tracing::error!(%error, "sync failed: no more writes are taken"))
+    }
+
+    fn commit(&self, taken: VecDeque<Entry>) {
+        let Some(last) = taken.back().map(Entry::number) else { return };
+        let count = taken.len();
+        match self.sync_and_apply(taken) {
+            Ok(()) => self.proposer.settled(last),
+            Err(error) => self.fail(last, &error),
+        }
+        self.queue.unsettled.fetch_sub(count, Ordering::AcqRel);
+        (self.wake)();
+    }
+
+    fn sync_and_apply(&self, taken: VecDeque<Entry>) -> Result<(), BatchError> {
+        if taken.iter().any(|entry| matches!(entry, Entry::Appended(..))) {
+            self.sync()?;
+        }
+        for entry in taken {
+            if let Entry::Appended(proposed, appended) = entry {
+                self.store.apply(&proposed.batch, appended)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails all that is in flight: what was taken, and what was appended meanwhile.
+    fn fail(&self, taken: BatchNumber, error: &BatchError) {
+        self.proposer.failed(error);
+        self.proposer.settled(taken);
+    }
+}

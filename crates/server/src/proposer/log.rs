@@ -1,0 +1,38 @@
+//! What the proposer needs of a log: that it takes batches in order and says when they are settled.
+
+use aryavarth::WriteBatch;
+
+use super::{BatchError, BatchNumber};
+
+/// A batch as it was handed to the log.
+pub struct Proposed {
+    /// Its place in the order of all batches.
+    pub number: BatchNumber,
+    /// Its effects. Not empty.
+    pub batch: WriteBatch,
+}
+
+/// How a log took a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is as durable as it has to be, and applied.
+    Settled,
+    /// That will be told later, by [`Proposer::settled`](super::Proposer::settled) or
+    /// [`Proposer::failed`](super::Proposer::failed).
+    InFlight,
+}
+
+/// Where batches become durable and are applied.
+///
+/// Called while the proposer is held, so it does not call it back before it has returned.
+pub trait Log: Send + Sync {
+    /// Takes the next batch. If others are in flight, it may not be settled before they are.
+    ///
+    /// # Errors
+    /// Why it was not taken; then nothing of it will be found later, unless the error says that this
+    /// is not known.
+    fn propose(&self, batch: &std::sync::Arc<Proposed>) -> Result<Accepted, BatchError>;
+
+    /// Settles `number`, a batch that was not taken, once those in flight before it are settled.
+    fn settle_after(&self, number: BatchNumber);
+}

@@ -1,0 +1,327 @@
+//! The proposer: evaluates write commands in order and hands their effects to the log, many in one
+//! batch.
+//!
+//! ```text
+//!  worker ─ command ─▶ evaluate against ┌ the open batch     newest first
+//!                                       │ batches in flight
+//!                                       └ the store          what is applied
+//!              │ effects, never commands
+//!              ▼
+//!         open batch ── flush ──▶ Log::propose ──▶ in flight ──▶ settled: replies may go out
+//! ```
+//!
+//! The log behind it is a trait: here the node's own, later one that a majority has to have. Whatever
+//! it is, a reply that depends on a batch waits until the batch is settled, and becomes an error if
+//! the batch failed.
+//!
+//! # Invariants
+//! - Commands are evaluated one at a time, while the proposer is held; so a batch's number is also its
+//!   place in the order of all effects.
+//! - All effects of a command, and of all commands of a transaction, are in one batch.
+//! - Batches are settled in the order of their numbers.
+//! - Nobody but the proposer writes to the store.
+
+mod committer;
+mod local;
+mod log;
+mod outcomes;
+mod overlay;
+mod watch;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use aryavarth::{Effect, Operation, WriteBatch};
+
+pub use self::committer::{Committer, Queue};
+pub use self::local::{DurabilityPolicy, LocalLog};
+pub use self::log::{Accepted, Log, Proposed};
+pub use self::outcomes::{BatchError, BatchNumber, Outcomes};
+use self::overlay::Overlay;
+pub use self::watch::WatchFlag;
+use self::watch::Watches;
+use crate::clock;
+
+/// Effects gathered before a batch is proposed even though more commands are waiting.
+const MAX_GATHERED: usize = 8192;
+/// Bytes of effects, likewise.
+const MAX_GATHERED_BYTES: u64 = 4 << 20;
+/// Batches kept for their memory.
+const SPARE: usize = 4;
+/// A batch whose memory is larger is not kept.
+const SPARE_BYTES: u64 = 8 << 20;
+/// How long growing writes are refused at once after the disk was found full.
+const DISK_FULL_PAUSE: Duration = Duration::from_millis(100);
+
+/// Evaluates and proposes. Shared by all workers.
+pub struct Proposer {
+    state: Mutex<State>,
+    outcomes: Arc<Outcomes>,
+}
+
+/// What is gathered and what is in flight. Held by whoever evaluates a command.
+pub struct State {
+    open: Open,
+    in_flight: VecDeque<InFlight>,
+    watches: Watches,
+    spare: Vec<WriteBatch>,
+    log: Arc<dyn Log>,
+    outcomes: Arc<Outcomes>,
+    trouble: Trouble,
+    access: Access,
+}
+
+/// Who may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever holds the proposer.
+    Everyone,
+    /// Only a task that changes everything, such as `FLUSHALL`; commands wait until it is done.
+    Exclusive,
+}
+
+/// The batch that effects are added to.
+struct Open {
+    number: BatchNumber,
+    batch: WriteBatch,
+    overlay: Overlay,
+}
+
+/// A batch that the log has and that is not settled.
+struct InFlight {
+    proposed: Arc<Proposed>,
+    overlay: Overlay,
+}
+
+/// Why writes are refused before they are tried.
+#[derive(Clone, Debug)]
+enum Trouble {
+    None,
+    /// The disk was full at this moment of the monotonic clock.
+    DiskFull {
+        since: Duration,
+    },
+    /// The log takes nothing any more.
+    Fenced(BatchError),
+}
+
+impl Proposer {
+    /// Hands batches to `log`; the next one is number 1.
+    pub fn new(log: Arc<dyn Log>, outcomes: Arc<Outcomes>) -> Proposer {
+        let state = State {
+            open: Open {
+                number: BatchNumber::FIRST,
+                batch: WriteBatch::new(),
+                overlay: Overlay::default(),
+            },
+            in_flight: VecDeque::new(),
+            watches: Watches::default(),
+            spare: Vec::new(),
+            log,
+            outcomes: Arc::clone(&outcomes),
+            trouble: Trouble::None,
+            access: Access::Everyone,
+        };
+        Proposer { state: Mutex::new(state), outcomes }
+    }
+
+    /// Waits for the turn to evaluate commands.
+    pub fn hold(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while commands are evaluated")
+    }
+
+    /// What became of batches.
+    pub fn outcomes(&self) -> &Outcomes {
+        &self.outcomes
+    }
+
+    /// Proposes what was gathered.
+    pub fn flush(&self) {
+        self.hold().flush();
+    }
+
+    /// Notes that the log has settled all batches up to `number`: from here on they are found in the
+    /// store itself.
+    pub fn settled(&self, number: BatchNumber) {
+        self.hold().retire(number);
+        self.outcomes.settle(number);
+    }
+
+    /// Notes that all batches in flight have failed.
+    pub fn failed(&self, error: &BatchError) {
+        let mut state = self.hold();
+        let Some(last) = state.in_flight.back().map(|batch| batch.proposed.number) else { return };
+        let first = state.in_flight[0].proposed.number;
+        state.trouble = Trouble::Fenced(error.clone().as_earlier());
+        self.outcomes.fail(first..=last, error.clone());
+        state.retire(last);
+        drop(state);
+        self.outcomes.settle(last);
+    }
+}
+
+/// What a key has in batches that are not settled.
+pub struct Unsettled<'a> {
+    /// The batch.
+    pub batch: BatchNumber,
+    /// What it does to the key.
+    pub effect: Effect<'a>,
+}
+
+impl State {
+    /// Who may write now.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Changes who may write.
+    pub fn set_access(&mut self, access: Access) {
+        self.access = access;
+    }
+
+    /// The number of the batch that effects are added to.
+    pub fn open_batch(&self) -> BatchNumber {
+        self.open.number
+    }
+
+    /// The newest unsettled effect on `key`, if there is one.
+    pub fn find(&mut self, key: &[u8]) -> Option<Unsettled<'_>> {
+        let State { open, in_flight, .. } = self;
+        if let Some(found) = open.overlay.find(&open.batch, key) {
+            let effect = open.batch.operation(found).effect;
+            return Some(Unsettled { batch: open.number, effect });
+        }
+        for flying in in_flight.iter_mut().rev() {
+            if let Some(found) = flying.overlay.find(&flying.proposed.batch, key) {
+                let effect = flying.proposed.batch.operation(found).effect;
+                return Some(Unsettled { batch: flying.proposed.number, effect });
+            }
+        }
+        None
+    }
+
+    /// Shows every unsettled effect, oldest first.
+    pub fn each_unsettled(&self, mut show: impl FnMut(Operation<'_>)) {
+        let flying = self.in_flight.iter().map(|batch| &batch.proposed.batch);
+        for batch in flying.chain([&self.open.batch]) {
+            (0..batch.len()).for_each(|number| show(batch.operation(number)));
+        }
+    }
+
+    /// Whether everything proposed is settled and nothing is gathered.
+    pub fn is_quiet(&self) -> bool {
+        self.in_flight.is_empty() && self.open.batch.is_empty()
+    }
+
+    /// Adds an effect to the open batch.
+    pub fn stage(&mut self, key: &[u8], effect: Effect<'_>) {
+        self.open.batch.push(key, effect);
+        self.watches.touched(key);
+    }
+
+    /// Effects in the open batch, and their bytes.
+    pub fn gathered(&self) -> (usize, u64) {
+        (self.open.batch.len(), self.open.batch.bytes())
+    }
+
+    /// Why a command that adds data is not worth evaluating, if so.
+    pub fn refusal(&self) -> Option<BatchError> {
+        match &self.trouble {
+            Trouble::None => None,
+            Trouble::DiskFull { since } => (clock::monotonic().saturating_sub(*since)
+                < DISK_FULL_PAUSE)
+                .then_some(BatchError::DiskFull),
+            Trouble::Fenced(error) => Some(error.clone()),
+        }
+    }
+
+    /// Why no write at all is worth evaluating, if so.
+    pub fn fence(&self) -> Option<BatchError> {
+        match &self.trouble {
+            Trouble::Fenced(error) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
+    /// Has `flag` raised when a write touches `key`.
+    pub fn watch(&mut self, key: &[u8], flag: &WatchFlag) {
+        self.watches.add(key, flag);
+    }
+
+    /// Ends that.
+    pub fn unwatch(&mut self, key: &[u8], flag: &WatchFlag) {
+        self.watches.remove(key, flag);
+    }
+
+    /// Proposes what was gathered if it is much. Between commands only.
+    pub fn flush_if_large(&mut self) {
+        let (operations, bytes) = self.gathered();
+        if operations >= MAX_GATHERED || bytes >= MAX_GATHERED_BYTES {
+            self.flush();
+        }
+    }
+
+    /// Proposes what was gathered.
+    pub fn flush(&mut self) {
+        if self.open.batch.is_empty() {
+            return;
+        }
+        let number = self.open.number;
+        let batch = std::mem::replace(&mut self.open.batch, self.spare.pop().unwrap_or_default());
+        let overlay = std::mem::take(&mut self.open.overlay);
+        self.open.number = number.next();
+        let proposed = Arc::new(Proposed { number, batch });
+        match self.log.propose(&proposed) {
+            Ok(Accepted::Settled) => {
+                self.trouble = Trouble::None;
+                self.outcomes.settle(number);
+                self.recycle(proposed, overlay);
+            }
+            Ok(Accepted::InFlight) => {
+                self.trouble = Trouble::None;
+                self.in_flight.push_back(InFlight { proposed, overlay });
+            }
+            Err(error) => self.refused(number, error),
+        }
+    }
+
+    /// Notes that the log did not take a batch. Those in flight before it are not settled yet, so it
+    /// cannot be either; it stands in line as an empty one.
+    fn refused(&mut self, number: BatchNumber, error: BatchError) {
+        self.trouble = match &error {
+            BatchError::DiskFull => Trouble::DiskFull { since: clock::monotonic() },
+            BatchError::Refused(_) => Trouble::None,
+            fenced => Trouble::Fenced(fenced.clone().as_earlier()),
+        };
+        self.outcomes.fail(number..=number, error);
+        if self.in_flight.is_empty() {
+            self.outcomes.settle(number);
+        } else {
+            self.log.settle_after(number);
+        }
+    }
+
+    fn retire(&mut self, number: BatchNumber) {
+        while let Some(batch) = self.in_flight.front()
+            && batch.proposed.number <= number
+        {
+            let InFlight { proposed, overlay } = self.in_flight.pop_front().expect("just seen");
+            self.recycle(proposed, overlay);
+        }
+    }
+
+    fn recycle(&mut self, proposed: Arc<Proposed>, mut overlay: Overlay) {
+        if self.spare.len() < SPARE
+            && let Ok(Proposed { mut batch, .. }) = Arc::try_unwrap(proposed)
+            && batch.bytes() <= SPARE_BYTES
+        {
+            batch.clear();
+            self.spare.push(batch);
+        }
+        if self.open.overlay.is_empty() {
+            overlay.clear();
+            self.open.overlay = overlay;
+        }
+    }
+}

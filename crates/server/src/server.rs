@@ -1,0 +1,451 @@
+//! What all parts of a running server share, and its life from start to end.
+//!
+//! ```text
+//!  start: settings ─▶ store ─▶ users ─▶ listeners ─▶ workers, committer, jobs, admin ─▶ ready
+//!  end:   no new connections ─▶ replies sent ─▶ everything settled ─▶ checkpoint ─▶ store closed
+//! ```
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use aryavarth::{Durability, KvStore};
+
+use crate::acl::{AclStore, Denial, LogContext, LogEvent};
+use crate::clients::{Clients, Origin};
+use crate::clock;
+use crate::command::table::CommandSpec;
+use crate::command::{self, CommandError};
+use crate::config::{Absence, Config, LiveConfig, Sources, Switch};
+use crate::error::{Error, Result};
+use crate::jobs::Jobs;
+use crate::latency::{Latency, SlowCommand, SlowLog};
+use crate::memory::ClientMemory;
+use crate::metrics::LogMetrics;
+use crate::net::listener::{Encryption, Listener};
+use crate::net::{self, Message, Worker, WorkerHandle};
+use crate::pause::Pause;
+use crate::proposer::{Access, Committer, DurabilityPolicy, LocalLog, Outcomes, Proposer, Queue};
+use crate::resp::{Args, Caller, Limits};
+use crate::session::{Session, Standing};
+use crate::signals::Signal;
+use crate::stats::Stats;
+
+/// Words of a slow command that are remembered, and bytes of each, as in Redis.
+const SLOW_WORDS: usize = 32;
+const SLOW_BYTES: usize = 128;
+/// Most workers when their number is left to the server.
+const MOST_WORKERS: usize = 8;
+
+/// A running server.
+pub struct Server {
+    /// The settings.
+    pub config: LiveConfig,
+    /// The store. Only the proposer writes to it.
+    pub store: KvStore,
+    /// Where writes are evaluated.
+    pub proposer: Arc<Proposer>,
+    /// What is asked of writes.
+    pub durability: Arc<DurabilityPolicy>,
+    /// What the log does.
+    pub log_metrics: Arc<LogMetrics>,
+    /// Who may do what.
+    pub acl: AclStore,
+    /// Who is connected.
+    pub clients: Clients,
+    /// What commands did.
+    pub stats: Stats,
+    /// Delays of events.
+    pub latency: Latency,
+    /// Slow commands.
+    pub slow_log: SlowLog,
+    /// Memory of clients' buffers.
+    pub memory: ClientMemory,
+    /// What takes long.
+    pub jobs: Jobs,
+    /// Who has to wait.
+    pub pause: Pause,
+    /// When it started, by the monotonic clock.
+    pub started: Duration,
+    /// Seconds since 1970 of the last checkpoint that was asked for, or of the start.
+    pub last_save: AtomicU64,
+    /// Tells this run from others: 40 hexadecimal digits.
+    pub run_id: String,
+    exclusive: AtomicBool,
+    workers: OnceLock<Vec<Arc<WorkerHandle>>>,
+    ports: OnceLock<Vec<String>>,
+    ending: Mutex<bool>,
+    ended: Condvar,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("run_id", &self.run_id).finish_non_exhaustive()
+    }
+}
+
+/// A server and its threads.
+pub struct Running {
+    server: Arc<Server>,
+    workers: Vec<JoinHandle<()>>,
+    committer: JoinHandle<()>,
+    queue: Arc<Queue>,
+    jobs: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    /// The server.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// Waits until somebody asks the server to end, then ends it: replies to what was accepted are
+    /// sent, everything is settled, a checkpoint is written, the store closed.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if the last writes may not be durable.
+    pub fn wait(self) -> Result<()> {
+        self.server.wait_for_end();
+        for worker in self.server.workers() {
+            worker.send(Message::Stop);
+        }
+        for worker in self.workers {
+            worker.join().expect("workers do not panic");
+        }
+        self.server.jobs.stop();
+        for job in self.jobs {
+            job.join().expect("jobs do not panic");
+        }
+        self.server.proposer.flush();
+        self.queue.stop();
+        self.committer.join().expect("the committer does not panic");
+        if let Err(error) = self.server.store.checkpoint() {
+            tracing::warn!(%error, "no checkpoint was written: the next start will take longer");
+        }
+        Ok(self.server.store.clone().close()?)
+    }
+}
+
+/// Starts a server.
+///
+/// # Errors
+/// Whatever keeps it from serving.
+pub fn start(config: Config, sources: &Sources) -> Result<Running> {
+    let listeners = listen(&config)?;
+    let ports = listeners.iter().map(Listener::address).collect::<std::io::Result<Vec<_>>>();
+    let ports = ports.map_err(Error::io("ask for the address of a socket"))?;
+    // The server's own committer waits for the disk, so the store need not.
+    let options = config.store_options().durability(Durability::Os);
+    let store = KvStore::open_with(&config.dir, options)?;
+    let acl = AclStore::new();
+    load_users(&acl, &config)?;
+    let workers = worker_count(&config);
+    let durability = Arc::new(DurabilityPolicy::new(config.durability));
+    let log_metrics = Arc::new(LogMetrics::default());
+    let queue = Arc::new(Queue::new(Arc::clone(&log_metrics)));
+    let log = LocalLog::new(store.clone(), Arc::clone(&durability), Arc::clone(&queue));
+    let proposer = Arc::new(Proposer::new(Arc::new(log), Arc::new(Outcomes::default())));
+    let server = Arc::new(Server {
+        config: LiveConfig::new(config, sources),
+        store: store.clone(),
+        proposer: Arc::clone(&proposer),
+        durability: Arc::clone(&durability),
+        log_metrics,
+        acl,
+        clients: Clients::default(),
+        stats: Stats::new(workers),
+        latency: Latency::default(),
+        slow_log: SlowLog::default(),
+        memory: ClientMemory::default(),
+        jobs: Jobs::default(),
+        pause: Pause::default(),
+        started: clock::monotonic(),
+        last_save: AtomicU64::new(clock::wall().as_secs()),
+        run_id: run_id()?,
+        exclusive: AtomicBool::new(false),
+        workers: OnceLock::new(),
+        ports: OnceLock::from(ports),
+        ending: Mutex::new(false),
+        ended: Condvar::new(),
+    });
+    let handles = start_workers(&server, workers, listeners)?;
+    let bells = server.workers().to_vec();
+    let committer = Committer {
+        store,
+        queue: Arc::clone(&queue),
+        proposer,
+        policy: durability,
+        wake: Box::new(move || bells.iter().for_each(|worker| worker.settled())),
+    };
+    let committer = std::thread::Builder::new()
+        .name("aryavarth-sync".to_owned())
+        .spawn(move || committer.run())
+        .map_err(Error::io("start a thread"))?;
+    let jobs = server.jobs.start(&server).map_err(Error::io("start a thread"))?;
+    Ok(Running { server, workers: handles, committer, queue, jobs })
+}
+
+fn worker_count(config: &Config) -> usize {
+    match config.io_threads {
+        // Half of the cores: the other half has clients, the committer and compaction to run.
+        0 => std::thread::available_parallelism().map_or(1, |n| n.get() / 2).clamp(1, MOST_WORKERS),
+        number => number as usize,
+    }
+}
+
+fn run_id() -> Result<String> {
+    let mut bytes = [0; 20];
+    let refused = |error: getrandom::Error| Error::Io {
+        operation: "get random numbers",
+        source: std::io::Error::other(error),
+    };
+    getrandom::fill(&mut bytes).map_err(refused)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn load_users(acl: &AclStore, config: &Config) -> Result<()> {
+    if let Some(path) = &config.aclfile {
+        acl.load(path)?;
+    }
+    if let Some(password) = config.requirepass.reveal() {
+        acl.set_default_password(Some(password.as_bytes()));
+    }
+    Ok(())
+}
+
+fn listen(config: &Config) -> Result<Vec<Listener>> {
+    let keepalive = config.tcp_keepalive.above_zero();
+    let mut listeners = Vec::new();
+    for bind in &config.bind {
+        for (port, encryption) in [(config.port, Encryption::None)] {
+            if port == 0 {
+                continue;
+            }
+            let address = SocketAddr::new(bind.address, port);
+            match Listener::tcp(address, config.tcp_backlog, keepalive, encryption) {
+                Ok(listener) => listeners.push(listener),
+                Err(error)
+                    if bind.absence == Absence::Skipped
+                        && error.kind() == std::io::ErrorKind::AddrNotAvailable => {}
+                Err(source) => {
+                    return Err(Error::Listen { address: address.to_string(), source });
+                }
+            }
+        }
+    }
+    if let Some(path) = &config.unixsocket {
+        let failed = |source| Error::Listen { address: path.display().to_string(), source };
+        listeners.push(Listener::unix(path).map_err(failed)?);
+    }
+    if listeners.is_empty() { Err(Error::NoListener) } else { Ok(listeners) }
+}
+
+fn start_workers(
+    server: &Arc<Server>,
+    count: usize,
+    listeners: Vec<Listener>,
+) -> Result<Vec<JoinHandle<()>>> {
+    let failed = || Error::io("make an event loop");
+    let mut prepared = Vec::new();
+    for _ in 0..count {
+        prepared.push(Worker::prepare().map_err(failed())?);
+    }
+    let handles = prepared.iter().map(|(_, handle)| Arc::clone(handle)).collect();
+    server.workers.set(handles).ok().expect("workers are started once");
+    let mut listeners = Some(listeners);
+    let mut threads = Vec::new();
+    for (number, (poll, handle)) in prepared.into_iter().enumerate() {
+        let listeners = listeners.take().unwrap_or_default();
+        let worker = Worker::new(number, Arc::clone(server), poll, handle, listeners);
+        let worker = worker.map_err(failed())?;
+        threads.push(net::start(worker).map_err(Error::io("start a thread"))?);
+    }
+    Ok(threads)
+}
+
+impl Server {
+    /// The workers.
+    pub fn workers(&self) -> &[Arc<WorkerHandle>] {
+        self.workers.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// The addresses it listens on.
+    pub fn addresses(&self) -> &[String] {
+        self.ports.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Asks the server to end.
+    pub fn end(&self) {
+        *self.ending.lock().expect("no panic while held") = true;
+        self.ended.notify_all();
+    }
+
+    /// Does what a signal asks for.
+    pub fn heed(&self, signal: Signal) {
+        match signal {
+            Signal::End => self.end(),
+            Signal::Reload => {}
+        }
+    }
+
+    /// What an acknowledged write survives, in a few words.
+    pub fn durability_text(&self) -> String {
+        match self.durability.get() {
+            Durability::Always => "always: an OK is on the disk".to_owned(),
+            Durability::Interval(interval) => {
+                format!("interval: a power cut loses at most {interval:?}")
+            }
+            Durability::Os => "os: a power cut loses what the system had not written".to_owned(),
+        }
+    }
+
+    /// Whether it is ending.
+    pub fn is_ending(&self) -> bool {
+        *self.ending.lock().expect("no panic while held")
+    }
+
+    fn wait_for_end(&self) {
+        let ending = self.ending.lock().expect("no panic while held");
+        let _ending =
+            self.ended.wait_while(ending, |ending| !*ending).expect("no panic while held");
+    }
+
+    // --- who may come in ---
+
+    /// Whether a new connection is taken.
+    ///
+    /// # Errors
+    /// The reply to it, which is then closed.
+    pub fn admit(&self, origin: &Origin) -> std::result::Result<(), String> {
+        self.clients.accepted.fetch_add(1, Ordering::Relaxed);
+        if self.clients.count() >= self.config.hot().max_clients() {
+            self.clients.refused.fetch_add(1, Ordering::Relaxed);
+            return Err("ERR max number of clients reached".to_owned());
+        }
+        if !origin.is_local() && self.is_protected() {
+            self.clients.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(
+                "DENIED Aryavarth takes no connections from other machines as long as its \
+                        default user needs no password. Set one (`requirepass`, or users in \
+                        `aclfile`), or set `protected-mode = false` if the network is yours alone."
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether only this machine's clients are taken.
+    pub fn is_protected(&self) -> bool {
+        self.config.current().protected_mode == Switch::Yes
+            && self.acl.default_login().needs_no_authentication()
+    }
+
+    /// What a request of this session may have.
+    pub fn request_limits(&self, session: &Session) -> Limits {
+        if session.standing == Standing::Unknown {
+            return Limits::UNAUTHENTICATED;
+        }
+        let hot = self.config.hot();
+        Limits {
+            arguments: hot.max_arguments(),
+            bulk: hot.max_argument_length(),
+            inline: hot.max_inline_length(),
+            caller: Caller::Known,
+        }
+    }
+
+    /// Notes that a user was denied something; returns what to answer.
+    pub fn deny(
+        &self,
+        session: &Session,
+        spec: &CommandSpec,
+        args: Args<'_>,
+        denial: Denial,
+    ) -> CommandError {
+        let user = session.login.last_seen();
+        let context = match session.transaction {
+            Some(_) => LogContext::Multi,
+            None => LogContext::TopLevel,
+        };
+        let line = command::client_line(&session.client);
+        let event = LogEvent {
+            reason: denial.reason(),
+            context,
+            object: denial.object(spec, &args),
+            username: user.name(),
+            client_info: line.as_bytes(),
+        };
+        self.acl.log().record(&event, self.store.now());
+        CommandError::new(denial.message(user, spec))
+    }
+
+    /// Forgets what a session leaves behind.
+    pub fn leave(&self, session: &mut Session) {
+        command::leave(session, &self.proposer);
+    }
+
+    // --- who may write ---
+
+    /// Whether somebody writes alone.
+    pub fn is_exclusive(&self) -> bool {
+        self.exclusive.load(Ordering::Acquire)
+    }
+
+    /// Keeps all other writes waiting while `work` runs. Everything proposed before is settled then.
+    pub fn alone<R>(&self, work: impl FnOnce() -> R) -> R {
+        loop {
+            let mut state = self.proposer.hold();
+            if state.access() == Access::Everyone {
+                state.flush();
+                state.set_access(Access::Exclusive);
+                self.exclusive.store(true, Ordering::Release);
+                break;
+            }
+            drop(state);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        while !self.proposer.hold().is_quiet() {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        let answer = work();
+        self.proposer.hold().set_access(Access::Everyone);
+        self.exclusive.store(false, Ordering::Release);
+        self.workers().iter().for_each(|worker| worker.send(Message::Resume));
+        answer
+    }
+
+    /// Until when a client has to wait before it may run a command, if it has to.
+    pub fn paused(&self, spec: &CommandSpec, session: &Session) -> Option<Duration> {
+        self.pause.until(spec, session)
+    }
+
+    /// Remembers a slow command.
+    pub fn note_slow(&self, session: &Session, args: Args<'_>, took: Duration) {
+        let shorten = |word: &[u8]| match word.len() {
+            0..=SLOW_BYTES => word.to_vec(),
+            length => {
+                let mut text = word[..SLOW_BYTES].to_vec();
+                text.extend_from_slice(
+                    format!("... ({} more bytes)", length - SLOW_BYTES).as_bytes(),
+                );
+                text
+            }
+        };
+        let shown = if args.len() > SLOW_WORDS { SLOW_WORDS - 1 } else { args.len() };
+        let mut words: Vec<Vec<u8>> = args.iter().take(shown).map(shorten).collect();
+        if shown < args.len() {
+            words.push(format!("... ({} more arguments)", args.len() - shown).into_bytes());
+        }
+        let command = SlowCommand {
+            id: 0,
+            at: clock::wall().as_secs(),
+            took,
+            args: words,
+            peer: session.client.origin.peer(),
+            name: session.client.names().name.clone(),
+        };
+        self.slow_log.note(command, self.config.hot().slow_commands());
+    }
+}
