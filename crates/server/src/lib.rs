@@ -41,4 +41,4 @@ pub mod signals;
 mod stats;
 
 pub use error::{Error, Result};
-pub use server::{Running, Server, start};
+pub use server::{Running, Server, start, start_on};

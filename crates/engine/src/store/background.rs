@@ -192,6 +192,7 @@ impl Work {
         self.idle_rounds = if quiet { self.idle_rounds + 1 } else { 0 };
         self.appended = appended;
         let effort = if self.idle_rounds >= 4 { Effort::Idle } else { Effort::Busy };
+        expiry::record_clock(core);
         self.sweep.step(core);
         loop {
             // Between any two segments: while compaction has its hands full, the log grows most.
