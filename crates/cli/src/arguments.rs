@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aryavarth::Durability;
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::duration::{parse as parse_span, parse_durability};
 use crate::examples;
@@ -19,6 +21,9 @@ use crate::spelling::from_base64;
 
 /// Where the help shows the options that every command has.
 const GLOBAL: &str = "Options of all commands";
+
+/// Where it shows the options that say how to reach a server.
+const SERVER: &str = "Options to work with a server";
 
 /// A key-value store in a directory: what is acknowledged is not lost.
 #[derive(Debug, Parser)]
@@ -34,6 +39,10 @@ pub struct Arguments {
         value_name = "DIR"
     )]
     pub dir: PathBuf,
+
+    /// The server to work with instead of a directory, and how.
+    #[command(flatten)]
+    pub server: Server,
 
     /// What an acknowledged write survives: always (power cut), interval:TIME (process death; a
     /// power cut loses at most TIME), os (process death)
@@ -54,6 +63,104 @@ pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// How a server is reached.
+#[derive(Clone, Debug, Args)]
+pub struct Server {
+    /// Work with the server there instead of a directory; also redis://[USER:PASSWORD@]HOST and
+    /// rediss:// (with TLS)
+    #[arg(
+        long,
+        global = true,
+        help_heading = SERVER,
+        env = "ARYAVARTH_ADDR",
+        hide_env_values = true,
+        value_name = "HOST:PORT"
+    )]
+    pub addr: Option<String>,
+
+    /// Log in as this user
+    #[arg(long, global = true, help_heading = SERVER, env = "ARYAVARTH_USER", value_name = "NAME")]
+    pub user: Option<String>,
+
+    /// Log in with the password on the first line of a file; without it, the one in the variable
+    /// ARYAVARTH_PASSWORD
+    #[arg(
+        long,
+        global = true,
+        help_heading = SERVER,
+        value_name = "FILE",
+        conflicts_with = "password"
+    )]
+    pub password_file: Option<PathBuf>,
+
+    /// Log in with this password; others on the machine can read it here
+    #[arg(long, global = true, help_heading = SERVER)]
+    pub password: Option<OsString>,
+
+    /// Encrypt the connection
+    #[arg(long, global = true, help_heading = SERVER)]
+    pub tls: bool,
+
+    /// Certificates of who may vouch for the server [default: those the system trusts]
+    #[arg(long, global = true, help_heading = SERVER, value_name = "FILE")]
+    pub cacert: Option<PathBuf>,
+
+    /// Our own certificate, if the server wants one
+    #[arg(long, global = true, help_heading = SERVER, value_name = "FILE", requires = "tls_key")]
+    pub cert: Option<PathBuf>,
+
+    /// The key of our own certificate
+    #[arg(
+        id = "tls_key",
+        long = "key",
+        global = true,
+        help_heading = SERVER,
+        value_name = "FILE",
+        requires = "cert"
+    )]
+    pub tls_key: Option<PathBuf>,
+
+    /// Give up on a server that does not answer for this long
+    #[arg(
+        long,
+        global = true,
+        help_heading = SERVER,
+        default_value = "30s",
+        value_name = "TIME",
+        value_parser = parse_patience
+    )]
+    pub timeout: Duration,
+}
+
+/// A wait that is one.
+fn parse_patience(text: &str) -> std::result::Result<Duration, String> {
+    let patience = parse_span(text)?;
+    if patience.is_zero() { Err("at least 1ms".to_owned()) } else { Ok(patience) }
+}
+
+impl Arguments {
+    /// What the command line says.
+    ///
+    /// # Errors
+    /// What is wrong with it, or the help.
+    pub fn read() -> std::result::Result<Arguments, clap::Error> {
+        let mut command = Arguments::command();
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        let mut arguments = Arguments::from_arg_matches(&matches)?;
+        let is_typed = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
+        match (is_typed("dir"), is_typed("addr")) {
+            (true, true) => {
+                let message = "--dir and --addr: which of the two?";
+                return Err(command.error(ErrorKind::ArgumentConflict, message));
+            }
+            // What is typed goes before what the environment says.
+            (true, false) => arguments.server.addr = None,
+            (false, _) => {}
+        }
+        Ok(arguments)
+    }
 }
 
 /// What to do.
@@ -89,12 +196,15 @@ pub enum Command {
     /// Make the store in --dir, which must be new or empty, from a backup
     #[command(after_help = examples::RESTORE)]
     Restore(Restore),
-    /// Store the records of a file
+    /// Store the records of a file, or of a Redis server
     #[command(after_help = examples::IMPORT)]
     Import(Import),
     /// Write all records to a file, in the order in which they were stored
     #[command(after_help = examples::EXPORT)]
     Export(Export),
+    /// Talk to a server at a prompt, or send it commands
+    #[command(after_help = examples::CLI)]
+    Cli(Cli),
     /// Print the log, one JSON object a record
     #[command(after_help = examples::LOG)]
     Log(Log),
@@ -104,6 +214,30 @@ pub enum Command {
     /// Print a completion script for a shell
     #[command(after_help = examples::COMPLETIONS)]
     Completions(Completions),
+}
+
+impl Command {
+    /// How it is called.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::Set(_) => "set",
+            Command::Get(_) => "get",
+            Command::Rm(_) => "rm",
+            Command::List(_) => "list",
+            Command::Count(_) => "count",
+            Command::Stats => "stats",
+            Command::Verify => "verify",
+            Command::Compact(_) => "compact",
+            Command::Backup(_) => "backup",
+            Command::Restore(_) => "restore",
+            Command::Import(_) => "import",
+            Command::Export(_) => "export",
+            Command::Cli(_) => "cli",
+            Command::Log(_) => "log",
+            Command::Bench(_) => "bench",
+            Command::Completions(_) => "completions",
+        }
+    }
 }
 
 /// A number of bytes that the store takes as a budget.
@@ -247,7 +381,21 @@ pub struct Restore {
 #[derive(Debug, Args)]
 pub struct Import {
     /// The file; - for standard input
-    pub file: Place,
+    #[arg(required_unless_present = "from", conflicts_with = "from")]
+    pub file: Option<Place>,
+    /// Copy the strings of a Redis server, and when they expire: redis://[USER:PASSWORD@]HOST[:PORT],
+    /// or rediss:// (with TLS)
+    #[arg(long, value_name = "URL", conflicts_with_all = ["format", "acknowledge"])]
+    pub from: Option<String>,
+    /// With --from: only keys that match a glob pattern
+    #[arg(long = "match", value_name = "PATTERN", requires = "from")]
+    pub pattern: Option<OsString>,
+    /// With --from: the number of the database there
+    #[arg(long, value_name = "N", requires = "from")]
+    pub db: Option<u64>,
+    /// With --from: exit code 9 if there were keys that cannot be copied
+    #[arg(long, requires = "from")]
+    pub strict: bool,
     /// Format of the file [default: by its name: .jsonl .ndjson .json, .tsv, otherwise lines; jsonl
     /// for -]
     #[arg(long)]
@@ -302,6 +450,58 @@ pub struct Bench {
     pub time: Duration,
 }
 
+/// Arguments of `cli`.
+#[derive(Debug, Args)]
+pub struct Cli {
+    /// Print replies as they are, also to a terminal
+    #[arg(long, conflicts_with_all = ["formatted", "json"])]
+    pub raw: bool,
+    /// Print replies for people, also to a file
+    #[arg(long, conflicts_with = "json")]
+    pub formatted: bool,
+    /// Speak RESP3: maps, sets, doubles and booleans as such
+    #[arg(short = '3', long)]
+    pub resp3: bool,
+    /// Send the command this many times, or `forever`
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        default_value = "1",
+        value_parser = Repeat::parse,
+        requires = "command"
+    )]
+    pub repeat: Repeat,
+    /// Wait this long before each repetition
+    #[arg(short, long, value_name = "TIME", value_parser = parse_span, requires = "command")]
+    pub interval: Option<Duration>,
+    /// Take the last argument of the command from standard input
+    #[arg(short = 'x', long, requires = "command")]
+    pub stdin_argument: bool,
+    /// The command and its arguments [default: a prompt, or the lines of standard input]
+    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// How often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// This many times.
+    Times(u64),
+    /// Until it is interrupted.
+    Forever,
+}
+
+impl Repeat {
+    fn parse(text: &str) -> std::result::Result<Repeat, String> {
+        match (text, text.parse()) {
+            ("forever" | "-1", _) => Ok(Repeat::Forever),
+            (_, Ok(times)) if times > 0 => Ok(Repeat::Times(times)),
+            _ => Err("write a number from 1 up, or `forever`".to_owned()),
+        }
+    }
+}
+
 /// Arguments of `completions`.
 #[derive(Debug, Args)]
 pub struct Completions {
@@ -311,8 +511,6 @@ pub struct Completions {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

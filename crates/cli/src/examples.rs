@@ -99,3 +99,7 @@ Examples:
   aryavarth completions bash > ~/.local/share/bash-completion/completions/aryavarth
   aryavarth completions zsh > ~/.zfunc/_aryavarth
   aryavarth completions fish > ~/.config/fish/completions/aryavarth.fish";
+
+/// Of `cli`.
+pub const CLI: &str = "\
+x";
