@@ -142,7 +142,8 @@ impl Exporter<'_> {
             Ok(Flow::Continue)
         })?;
         if left_out > 0 {
-            let message = format!("left out {} that hold no string", counted(left_out, "key"));
+            let message =
+                format!("left out {} of other types than strings", counted(left_out, "key"));
             warn(self.style, Exit::Input, &message);
         }
         Ok(())

@@ -42,7 +42,7 @@ pub fn run(arguments: &List, context: &Context, output: &mut Output) -> Result<(
     })?;
     if left_out > 0 {
         let keys = counted(left_out, "key");
-        let message = format!("left out {keys} that hold no string");
+        let message = format!("left out {keys} of other types than strings");
         warn(output.style(), Exit::Input, &message);
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Everything needed to connect: address, login, certificates, patience.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ use crate::output::Style;
 
 /// Where a password may be left for the program, so that it stands on no command line.
 const PASSWORD_VARIABLE: &str = "ARYAVARTH_PASSWORD";
+/// The same for the server that is copied.
+const FROM_PASSWORD_VARIABLE: &str = "ARYAVARTH_FROM_PASSWORD";
 
 /// Who somebody says to be.
 #[derive(Clone, PartialEq, Eq)]
@@ -56,7 +59,10 @@ impl Endpoint {
     /// # Errors
     /// As [`of`](Endpoint::of).
     pub fn of_url(arguments: &Server, address: Address) -> Result<Endpoint> {
-        let password = address.password.clone().map(String::into_bytes);
+        let password = match &address.password {
+            Some(password) => Some(password.clone().into_bytes()),
+            None => variable(FROM_PASSWORD_VARIABLE),
+        };
         let login = password.map(|password| Login { user: address.user.clone(), password });
         let foreign = Server { tls: false, ..arguments.clone() };
         Endpoint::with_login(&foreign, address, login)
@@ -85,9 +91,7 @@ fn login(arguments: &Server, address: &Address, style: Style) -> Result<Option<L
         (None, Some(path)) => Some(password_in(path)?),
         (None, None) => match &address.password {
             Some(password) => Some(password.clone().into_bytes()),
-            None => std::env::var_os(PASSWORD_VARIABLE)
-                .filter(|password| !password.is_empty())
-                .map(|password| password.into_encoded_bytes()),
+            None => variable(PASSWORD_VARIABLE),
         },
     };
     let user = arguments.user.clone().or_else(|| address.user.clone());
@@ -102,12 +106,17 @@ fn login(arguments: &Server, address: &Address, style: Style) -> Result<Option<L
     }
 }
 
+fn variable(name: &str) -> Option<Vec<u8>> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(OsString::into_encoded_bytes)
+}
+
 /// A command line is read by everybody on the machine.
 pub fn warn_of_password(place: &str, style: Style) {
-    let message = format!(
-        "others on this machine can read a password in {place}; --password-file or the variable \
-         {PASSWORD_VARIABLE} hide it"
-    );
+    let instead = match place {
+        "--from" => format!("the variable {FROM_PASSWORD_VARIABLE} hides it"),
+        _ => format!("--password-file or the variable {PASSWORD_VARIABLE} hide it"),
+    };
+    let message = format!("others on this machine can read a password in {place}; {instead}");
     warn(style, Exit::Usage, &message);
 }
 

@@ -87,6 +87,11 @@ impl Link {
         Ok(())
     }
 
+    /// Whether the server has closed the connection, as far as is known without waiting.
+    pub fn is_closed(&self) -> bool {
+        self.wire.is_closed()
+    }
+
     /// Sends commands as they are packed.
     ///
     /// # Errors

@@ -42,6 +42,23 @@ impl Wire {
         Ok(Wire::Tls(Box::new(stream)))
     }
 
+    /// Whether the other side has closed the connection, as far as is known without waiting.
+    pub fn is_closed(&self) -> bool {
+        let stream = match self {
+            Wire::Plain(stream) => stream,
+            Wire::Tls(stream) => &stream.sock,
+        };
+        if stream.set_nonblocking(true).is_err() {
+            return true;
+        }
+        let peeked = stream.peek(&mut [0]);
+        let waits_again = stream.set_nonblocking(false).is_ok();
+        match peeked {
+            Ok(bytes) => bytes == 0 || !waits_again,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock || !waits_again,
+        }
+    }
+
     /// How long a read waits from now on; none: for ever.
     ///
     /// # Errors
