@@ -12,7 +12,7 @@ use rustyline::validate::Validator;
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
 
 use super::complete::{Commands, is_help};
-use super::session::{Session, Stage};
+use super::session::{End, Session, Stage};
 use super::words::split;
 use super::{Voice, history};
 use crate::exit::Exit;
@@ -182,11 +182,18 @@ fn obey(
             voice.reply(value, &words)?;
             if stage == Stage::Stream { voice.flush() } else { Ok(()) }
         });
-        if let Err(failure) = asked {
-            complain(failure, voice)?;
-            break;
+        match asked {
+            Ok(End::Answered) => voice.flush()?,
+            Ok(End::Interrupted) => {
+                // Off the line with the ^C.
+                voice.remark("")?;
+                break;
+            }
+            Err(failure) => {
+                complain(failure, voice)?;
+                break;
+            }
         }
-        voice.flush()?;
     }
     Ok(Next::Line)
 }

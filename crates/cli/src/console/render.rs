@@ -149,7 +149,20 @@ fn map(pairs: &[(Value, Value)], prefix: &str, text: &mut String) {
         formatted(key, &inner, text);
         text.pop();
         text.push_str(" => ");
+        if is_numbered(value) {
+            text.push('\n');
+            text.push_str(&inner);
+        }
         formatted(value, &inner, text);
+    }
+}
+
+/// Whether a value takes lines with numbers.
+fn is_numbered(value: &Value) -> bool {
+    match value {
+        Value::Array(values) | Value::Set(values) => !values.is_empty(),
+        Value::Map(pairs) => !pairs.is_empty(),
+        _ => false,
     }
 }
 
@@ -304,7 +317,7 @@ mod tests {
         let ten = format!("*10\r\n{}", ":7\r\n".repeat(10));
         assert!(shown(&ten, Form::Formatted).starts_with(" 1) (integer) 7\n 2) "));
         let map = "%2\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n*2\r\n:1\r\n:2\r\n";
-        let text = "1# \"a\" => (integer) 1\n2# \"b\" => 1) (integer) 1\n   2) (integer) 2\n";
+        let text = "1# \"a\" => (integer) 1\n2# \"b\" => \n   1) (integer) 1\n   2) (integer) 2\n";
         assert_eq!(shown(map, Form::Formatted), text);
         assert_eq!(shown("~1\r\n$1\r\na\r\n", Form::Formatted), "1~ \"a\"\n");
         let push = ">3\r\n+message\r\n$1\r\nc\r\n$2\r\nhi\r\n";

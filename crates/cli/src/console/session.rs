@@ -39,6 +39,15 @@ pub enum Stage {
     Stream,
 }
 
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Its reply came.
+    Answered,
+    /// The user did not want to wait for it any longer.
+    Interrupted,
+}
+
 /// A conversation.
 pub struct Session {
     endpoint: Endpoint,
@@ -142,7 +151,7 @@ impl Session {
         &mut self,
         words: &[Vec<u8>],
         show: &mut dyn FnMut(&Value, Stage) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<End> {
         let mut link = self.link.take().ok_or_else(|| {
             Failure::new(Exit::Unreachable, format!("not connected to {}", self.name()))
         })?;
@@ -167,14 +176,15 @@ impl Session {
                     show(&value, stage)?;
                     if stage == Stage::Answer && left == 0 && !is_message {
                         self.link = Some(link);
-                        return Ok(());
+                        return Ok(End::Answered);
                     }
                 }
                 Err(Broken::Silent) if !self.interrupted.swap(false, Ordering::Relaxed) => {}
                 Err(Broken::Silent) => {
                     // The reply may still come: only a new connection is free of it.
                     drop(link);
-                    return self.connect();
+                    self.connect()?;
+                    return Ok(End::Interrupted);
                 }
                 Err(broken) => {
                     self.hang_up();

@@ -110,6 +110,8 @@ impl Link {
                 Broken::Silent
             } else if error.is_connection_dropped() {
                 Broken::Closed
+            } else if error.is_io_error() {
+                Broken::Io(io::Error::other(error.to_string()))
             } else {
                 Broken::Garbled(error.to_string())
             }

@@ -84,13 +84,18 @@ fn connect_to_any(host: &str, port: u16, patience: Duration) -> io::Result<TcpSt
 
 impl Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
+        let read = match self {
             Wire::Plain(stream) => stream.read(buffer),
-            Wire::Tls(stream) => match stream.read(buffer) {
-                // A peer that left without saying so in TLS; there is no more to come either way.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
-                read => read,
-            },
+            Wire::Tls(stream) => stream.read(buffer),
+        };
+        match read {
+            // A signal: whoever waits may want to look at it.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            // A peer that left without saying so in TLS; there is no more to come either way.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+            read => read,
         }
     }
 }
