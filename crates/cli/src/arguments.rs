@@ -388,13 +388,13 @@ pub struct Import {
     #[arg(long, value_name = "URL", conflicts_with_all = ["format", "acknowledge"])]
     pub from: Option<String>,
     /// With --from: only keys that match a glob pattern
-    #[arg(long = "match", value_name = "PATTERN", requires = "from")]
+    #[arg(long = "match", value_name = "PATTERN", conflicts_with = "file")]
     pub pattern: Option<OsString>,
     /// With --from: the number of the database there
-    #[arg(long, value_name = "N", requires = "from")]
+    #[arg(long, value_name = "N", conflicts_with = "file")]
     pub db: Option<u64>,
     /// With --from: exit code 9 if there were keys that cannot be copied
-    #[arg(long, requires = "from")]
+    #[arg(long, conflicts_with = "file")]
     pub strict: bool,
     /// Format of the file [default: by its name: .jsonl .ndjson .json, .tsv, otherwise lines; jsonl
     /// for -]
