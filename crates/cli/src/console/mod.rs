@@ -82,8 +82,7 @@ pub fn run(arguments: &Cli, endpoint: &Endpoint, output: &mut Output) -> Result<
         session.connect()?;
         one_command(arguments, &mut session, &mut voice)?;
     } else if io::stdin().is_terminal() {
-        catch_interrupts(&interrupted)?;
-        return prompt::run(&mut session, &mut voice);
+        return prompt::run(&mut session, &interrupted, &mut voice);
     } else {
         session.connect()?;
         lines(&mut session, &mut voice, style)?;
@@ -98,13 +97,6 @@ fn form(arguments: &Cli, style: Style) -> Form {
         Style::Text if arguments.raw || !io::stdout().is_terminal() => Form::Raw,
         Style::Text => Form::Formatted,
     }
-}
-
-/// Ctrl-C ends a wait, not the program.
-fn catch_interrupts(interrupted: &Arc<AtomicBool>) -> Result<()> {
-    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(interrupted))
-        .map(drop)
-        .map_err(|error| Failure::new(Exit::Io, format!("cannot catch Ctrl-C: {error}")))
 }
 
 fn one_command(arguments: &Cli, session: &mut Session, voice: &mut Voice<'_>) -> Result<()> {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
@@ -92,11 +94,22 @@ enum Next {
     Leave,
 }
 
-/// Reads lines until the user leaves.
+/// Ctrl-C ends a wait, not the program.
+fn catch_interrupts(interrupted: &Arc<AtomicBool>) -> Result<()> {
+    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::clone(interrupted))
+        .map(drop)
+        .map_err(|error| Failure::new(Exit::Io, format!("cannot catch Ctrl-C: {error}")))
+}
+
+/// Reads lines until the user leaves. `interrupted` is what the session looks at.
 ///
 /// # Errors
 /// If the terminal or the output cannot be used.
-pub fn run(session: &mut Session, voice: &mut Voice<'_>) -> Result<()> {
+pub fn run(
+    session: &mut Session,
+    interrupted: &Arc<AtomicBool>,
+    voice: &mut Voice<'_>,
+) -> Result<()> {
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .max_history_size(history::LENGTH)
@@ -105,6 +118,8 @@ pub fn run(session: &mut Session, voice: &mut Voice<'_>) -> Result<()> {
         .build();
     let mut editor: Editor<Assistant, FileHistory> =
         Editor::with_config(config).map_err(|error| broken(&error))?;
+    // After the editor, which takes the signal for itself when it is made.
+    catch_interrupts(interrupted)?;
     let place = history_file();
     if let Some(place) = &place {
         // The first time there is none.
