@@ -159,6 +159,10 @@ impl Arguments {
             (true, false) => arguments.server.addr = None,
             (false, _) => {}
         }
+        if is_typed("durability") && arguments.server.addr.is_some() {
+            let message = "--durability is for directories: a server has its own";
+            return Err(command.error(ErrorKind::ArgumentConflict, message));
+        }
         Ok(arguments)
     }
 }

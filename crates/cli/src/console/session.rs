@@ -216,6 +216,7 @@ impl Session {
             ["hello", version, ref rest @ ..] if !matches!(reply, Value::ServerError(_)) => {
                 self.protocol = if version == "3" { Protocol::Resp3 } else { Protocol::Resp2 };
                 if let Some(at) = rest.iter().position(|word| *word == "auth") {
+                    // After HELLO, the version and AUTH.
                     self.endpoint.login = words.get(at + 3..at + 5).and_then(login);
                 }
             }
@@ -300,4 +301,72 @@ fn is_message(value: &Value) -> bool {
             | PushKind::PUnsubscribe
             | PushKind::SUnsubscribe
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::parse_redis_value;
+
+    use super::*;
+    use crate::remote::Address;
+
+    fn session() -> Session {
+        let (address, patience) = (Address::local(), Duration::from_secs(1));
+        let endpoint = Endpoint { address, login: None, tls: None, patience };
+        Session::new(endpoint, Protocol::Resp2, Arc::default())
+    }
+
+    fn words(line: &str) -> Vec<Vec<u8>> {
+        line.split(' ').map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    fn learn(session: &mut Session, line: &str, reply: &str) {
+        let reply = parse_redis_value(format!("{reply}\r\n").as_bytes()).unwrap();
+        session.learn(&words(line), &reply);
+    }
+
+    #[test]
+    fn what_was_agreed_on_is_kept_for_the_next_connection() {
+        let mut session = session();
+        learn(&mut session, "SELECT 3", "+OK");
+        learn(&mut session, "select 4", "-ERR DB index is out of range");
+        assert_eq!(session.endpoint.address.database, 3);
+        learn(&mut session, "AUTH ann secret", "+OK");
+        let login = session.endpoint.login.clone().unwrap();
+        assert_eq!((login.user.as_deref(), &login.password[..]), (Some("ann"), &b"secret"[..]));
+        learn(&mut session, "auth wrong", "-WRONGPASS");
+        assert!(session.endpoint.login == Some(login));
+        learn(&mut session, "HELLO 3 AUTH bob other", "%0");
+        assert_eq!(session.protocol, Protocol::Resp3);
+        assert!(session.endpoint.login.as_ref().unwrap().password == b"other");
+        learn(&mut session, "hello 2", "*0");
+        assert_eq!(session.protocol, Protocol::Resp2);
+        assert!(session.endpoint.login.is_some());
+        learn(&mut session, "reset", "+RESET");
+        assert!(session.endpoint.login.is_none() && session.endpoint.address.database == 0);
+    }
+
+    #[test]
+    fn transactions_begin_and_end() {
+        let mut session = session();
+        learn(&mut session, "multi", "+OK");
+        learn(&mut session, "select 3", "+QUEUED");
+        assert!(session.is_in_transaction() && session.endpoint.address.database == 0);
+        learn(&mut session, "EXEC", "-EXECABORT");
+        assert!(!session.is_in_transaction());
+    }
+
+    #[test]
+    fn some_commands_have_many_replies() {
+        assert_eq!(expected_replies(&words("SUBSCRIBE a b")), 2);
+        assert_eq!(expected_replies(&words("get a b")), 1);
+        assert!(is_endless(&words("monitor"), &Value::Okay));
+        assert!(!is_endless(&words("monitor"), &Value::SimpleString("QUEUED".to_owned())));
+        assert!(!is_endless(&words("get k"), &Value::Okay));
+    }
+
+    #[test]
+    fn the_prompt_says_when_there_is_no_connection() {
+        assert_eq!(session().prompt(), "not connected> ");
+    }
 }

@@ -87,6 +87,10 @@ fn the_address_may_come_from_the_environment() {
     let mut command = crate::aryavarth();
     command.env("ARYAVARTH_ADDR", remote.fake.url()).args(["get", "k"]).assert().stdout("v\n");
     remote.run(&["--dir", "x", "get", "k"]).code(2).stderr(contains("--dir and --addr"));
+    remote
+        .run(&["--durability", "os", "get", "k"])
+        .code(2)
+        .stderr(contains("a server has its own"));
     for wrong in ["", "h:x", "http://h", "redis://h/x"] {
         let mut command = crate::aryavarth();
         let told = command.current_dir(remote.place.directory.path()).args(at(wrong, &["count"]));
