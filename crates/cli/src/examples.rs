@@ -80,8 +80,8 @@ Examples:
   aryavarth --dir store import --from redis://127.0.0.1:6379/2 --match 'session:*'
 
 With --from, strings are copied with the instants at which they expire, while the source goes on
-serving. Keys of other types are counted and left out, with a warning; --strict makes that exit code
-9. Copying again is harmless. The password of the source may be in the variable
+serving. Keys of other types are counted and left out, with a warning; --strict makes that exit
+code 9. Copying again is harmless. The password of the source may be in the variable
 ARYAVARTH_FROM_PASSWORD.";
 
 /// Of `export`.
@@ -112,8 +112,8 @@ Examples:
 
 /// Of `cli`.
 pub const CLI: &str = "\
-At the prompt, TAB completes names of commands, grey text shows what they take, `help SET` or `? SET`
-tells more, and `3 PING` sends a command three times. Lines are remembered in
+At the prompt, TAB completes names of commands, grey text shows what they take, `help SET` tells
+more, and `3 PING` sends a command three times. Lines are remembered in
 $XDG_STATE_HOME/aryavarth/history (or ~/.local/state), but for those with passwords.
 
 Without a terminal, each line of standard input is a command, and replies are printed as they are.

@@ -1,5 +1,8 @@
 //! What may stand on the command line. The texts here are the help.
 
+mod console;
+mod server;
+
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -19,11 +22,11 @@ use crate::formats::Format;
 use crate::size::parse as parse_size;
 use crate::spelling::from_base64;
 
+pub use console::{Cli, Repeat};
+pub use server::Server;
+
 /// Where the help shows the options that every command has.
 const GLOBAL: &str = "Options of all commands";
-
-/// Where it shows the options that say how to reach a server.
-const SERVER: &str = "Options to work with a server";
 
 /// A key-value store in a directory: what is acknowledged is not lost.
 #[derive(Debug, Parser)]
@@ -63,81 +66,6 @@ pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// How a server is reached.
-#[derive(Clone, Debug, Args)]
-pub struct Server {
-    /// Work with the server there instead of a directory; also redis://[USER:PASSWORD@]HOST and
-    /// rediss:// (with TLS)
-    #[arg(
-        long,
-        global = true,
-        help_heading = SERVER,
-        env = "ARYAVARTH_ADDR",
-        hide_env_values = true,
-        value_name = "HOST:PORT"
-    )]
-    pub addr: Option<String>,
-
-    /// Log in as this user
-    #[arg(long, global = true, help_heading = SERVER, env = "ARYAVARTH_USER", value_name = "NAME")]
-    pub user: Option<String>,
-
-    /// Log in with the password on the first line of a file; without it, the one in the variable
-    /// ARYAVARTH_PASSWORD
-    #[arg(
-        long,
-        global = true,
-        help_heading = SERVER,
-        value_name = "FILE",
-        conflicts_with = "password"
-    )]
-    pub password_file: Option<PathBuf>,
-
-    /// Log in with this password; others on the machine can read it here
-    #[arg(long, global = true, help_heading = SERVER)]
-    pub password: Option<OsString>,
-
-    /// Encrypt the connection
-    #[arg(long, global = true, help_heading = SERVER)]
-    pub tls: bool,
-
-    /// Certificates of who may vouch for the server [default: those the system trusts]
-    #[arg(long, global = true, help_heading = SERVER, value_name = "FILE")]
-    pub cacert: Option<PathBuf>,
-
-    /// Our own certificate, if the server wants one
-    #[arg(long, global = true, help_heading = SERVER, value_name = "FILE", requires = "tls_key")]
-    pub cert: Option<PathBuf>,
-
-    /// The key of our own certificate
-    #[arg(
-        id = "tls_key",
-        long = "key",
-        global = true,
-        help_heading = SERVER,
-        value_name = "FILE",
-        requires = "cert"
-    )]
-    pub tls_key: Option<PathBuf>,
-
-    /// Give up on a server that does not answer for this long
-    #[arg(
-        long,
-        global = true,
-        help_heading = SERVER,
-        default_value = "30s",
-        value_name = "TIME",
-        value_parser = parse_patience
-    )]
-    pub timeout: Duration,
-}
-
-/// A wait that is one.
-fn parse_patience(text: &str) -> std::result::Result<Duration, String> {
-    let patience = parse_span(text)?;
-    if patience.is_zero() { Err("at least 1ms".to_owned()) } else { Ok(patience) }
 }
 
 impl Arguments {
@@ -452,58 +380,6 @@ pub struct Bench {
     /// How long each rate is measured, but the load
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_span)]
     pub time: Duration,
-}
-
-/// Arguments of `cli`.
-#[derive(Debug, Args)]
-pub struct Cli {
-    /// Print replies as they are, also to a terminal
-    #[arg(long, conflicts_with_all = ["formatted", "json"])]
-    pub raw: bool,
-    /// Print replies for people, also to a file
-    #[arg(long, conflicts_with = "json")]
-    pub formatted: bool,
-    /// Speak RESP3: maps, sets, doubles and booleans as such
-    #[arg(short = '3', long)]
-    pub resp3: bool,
-    /// Send the command this many times, or `forever`
-    #[arg(
-        short,
-        long,
-        value_name = "N",
-        default_value = "1",
-        value_parser = Repeat::parse,
-        requires = "command"
-    )]
-    pub repeat: Repeat,
-    /// Wait this long before each repetition
-    #[arg(short, long, value_name = "TIME", value_parser = parse_span, requires = "command")]
-    pub interval: Option<Duration>,
-    /// Take the last argument of the command from standard input
-    #[arg(short = 'x', long, requires = "command")]
-    pub stdin_argument: bool,
-    /// The command and its arguments [default: a prompt, or the lines of standard input]
-    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
-    pub command: Vec<OsString>,
-}
-
-/// How often.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeat {
-    /// This many times.
-    Times(u64),
-    /// Until it is interrupted.
-    Forever,
-}
-
-impl Repeat {
-    fn parse(text: &str) -> std::result::Result<Repeat, String> {
-        match (text, text.parse()) {
-            ("forever" | "-1", _) => Ok(Repeat::Forever),
-            (_, Ok(times)) if times > 0 => Ok(Repeat::Times(times)),
-            _ => Err("write a number from 1 up, or `forever`".to_owned()),
-        }
-    }
 }
 
 /// Arguments of `completions`.
