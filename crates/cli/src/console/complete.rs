@@ -47,6 +47,11 @@ impl Commands {
         Ok(documented)
     }
 
+    /// Whether the server told nothing.
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
     fn from_docs(reply: &Value) -> Commands {
         let commands = pairs(reply);
         Commands {

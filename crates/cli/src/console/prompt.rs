@@ -144,6 +144,8 @@ pub fn run(
             remember(&mut editor, &line, place.as_ref());
         }
         let commands = editor.helper().map(|assistant| &assistant.commands);
+        // Who has just logged in may be told more than before.
+        is_known &= !(is_login(&line) && commands.is_some_and(Commands::is_empty));
         let next = obey(&line, commands, session, voice)?;
         if next == Next::Leave {
             return Ok(());
@@ -165,6 +167,11 @@ fn remember(editor: &mut Editor<Assistant, FileHistory>, line: &str, place: Opti
         // At once, as the terminal may be closed at any time. A history is not worth a complaint.
         let _ = editor.append_history(place);
     }
+}
+
+fn is_login(line: &str) -> bool {
+    let name = line.split_whitespace().next().unwrap_or_default();
+    name.eq_ignore_ascii_case("auth") || name.eq_ignore_ascii_case("hello")
 }
 
 /// Does what a line says.
@@ -248,12 +255,12 @@ fn is_ready(session: &mut Session, voice: &mut Voice<'_>) -> Result<bool> {
     let is_connected = settle(session, connected, voice)?;
     if is_connected {
         voice.remark(&format!("Connected to {} again.", session.name()))?;
-        if was_in_transaction {
-            voice.remark("The transaction is lost with the old connection; nothing was sent.")?;
-            return Ok(false);
-        }
     }
-    Ok(is_connected)
+    if was_in_transaction {
+        voice.remark("The transaction is lost with the old connection; nothing was sent.")?;
+    }
+    // What was meant for the transaction is not done outside it.
+    Ok(is_connected && !was_in_transaction)
 }
 
 /// Tells why there is no connection, or none as the user wanted it.

@@ -113,7 +113,10 @@ impl Link {
             } else if error.is_io_error() {
                 Broken::Io(io::Error::other(error.to_string()))
             } else {
-                Broken::Garbled(error.to_string())
+                // In one line.
+                let detail: Vec<String> =
+                    error.to_string().split_whitespace().map(str::to_owned).collect();
+                Broken::Garbled(detail.join(" "))
             }
         })
     }
@@ -207,7 +210,7 @@ impl Link {
             Broken::Closed => format!("{name} closed the connection"),
             Broken::Silent => format!("no answer from {name} within {:?}", self.patience),
             Broken::Garbled(detail) => {
-                format!("{name} does not speak the Redis protocol: {detail}")
+                format!("{name} sent what is no reply of the Redis protocol: {detail}")
             }
             Broken::Io(error) => format!("the connection to {name} broke: {error}"),
         };

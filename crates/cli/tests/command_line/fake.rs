@@ -193,6 +193,7 @@ impl Fake {
                 None => b"+none\r\n".to_vec(),
             },
             "PEXPIRETIME" => integer(found.map_or(-2, |(_, at)| at.unwrap_or(-1))),
+            "PTTL" => integer(found.map_or(-2, |(_, at)| at.map_or(-1, |_| 3_600_000))),
             "EXISTS" => integer(i64::from(found.is_some())),
             "DEL" => {
                 let removed =

@@ -281,6 +281,18 @@ fn a_live_server_is_copied_with_its_expiry() {
 }
 
 #[test]
+fn an_old_server_tells_how_long_a_key_has_left() {
+    let place = Place::new();
+    let source = source();
+    source.fail("PEXPIRETIME", 0, Fault::Refuses("ERR unknown command `PEXPIRETIME`"));
+    place.text(&["import", "--from", &source.url()]);
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64;
+    let expires_at = place.json(&["get", "until"])["expires_at"].as_u64().unwrap();
+    assert!((now + 3_500_000..=now + 3_600_000).contains(&expires_at), "{expires_at} {now}");
+    assert_eq!(place.json(&["get", "key 1"])["expires_at"], json!(null));
+}
+
+#[test]
 fn what_cannot_be_copied_is_counted() {
     let place = Place::new();
     let source = Fake::start();
