@@ -87,7 +87,8 @@ impl Arguments {
             (true, false) => arguments.server.addr = None,
             (false, _) => {}
         }
-        if is_typed("durability") && arguments.server.addr.is_some() {
+        let has_server = arguments.command.may_have_server() && arguments.server.addr.is_some();
+        if is_typed("durability") && has_server {
             let message = "--durability is for directories: a server has its own";
             return Err(command.error(ErrorKind::ArgumentConflict, message));
         }
@@ -149,6 +150,11 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether it looks at --addr.
+    pub fn may_have_server(&self) -> bool {
+        !matches!(self, Command::Completions(_))
+    }
+
     /// How it is called.
     pub fn name(&self) -> &'static str {
         match self {

@@ -77,7 +77,7 @@ pub struct Server {
         value_name = "TIME",
         value_parser = parse_patience
     )]
-    pub timeout: Duration,
+    pub wait: Duration,
 }
 
 /// A wait that is one.

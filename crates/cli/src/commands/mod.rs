@@ -152,7 +152,7 @@ pub fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
 
 fn target(server: &Server, directory: PathBuf, command: &Command, style: Style) -> Result<Target> {
     let address = match (command, server.addr.as_deref().filter(|text| !text.is_empty())) {
-        (Command::Completions(_), _) => None,
+        (command, _) if !command.may_have_server() => None,
         (Command::Cli(_), None) => Some(Address::local()),
         (_, text) => text.map(|text| address("--addr", text, style)).transpose()?,
     };

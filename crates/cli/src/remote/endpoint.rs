@@ -70,7 +70,7 @@ impl Endpoint {
 
     fn with_login(arguments: &Server, address: Address, login: Option<Login>) -> Result<Endpoint> {
         let tls = (arguments.tls || address.wants_tls).then(|| tls(arguments)).transpose()?;
-        Ok(Endpoint { address, login, tls, patience: arguments.timeout })
+        Ok(Endpoint { address, login, tls, patience: arguments.wait })
     }
 
     /// Connects and logs in.

@@ -187,9 +187,9 @@ fn a_connection_that_breaks_leaves_reads_undone_and_writes_unknown() {
     remote.run(&["get", "k"]).code(13).stderr(contains("closed the connection"));
     let told = remote.run(&["set", "k", "w"]).code(7);
     told.stderr(contains("closed the connection; the write may or may not be found later"));
-    let told = remote.run(&["--timeout", "100ms", "count"]).code(13);
+    let told = remote.run(&["--wait", "100ms", "count"]).code(13);
     told.stderr(contains("no answer from").and(contains("within 100ms")));
-    remote.run(&["--timeout", "0s", "count"]).code(2);
+    remote.run(&["--wait", "0s", "count"]).code(2);
     remote.fake.mend();
     remote.fake.fail("EXEC", 2, Fault::HangsUp);
     remote.place.write("a.tsv", "k\tv\n".repeat(100));
