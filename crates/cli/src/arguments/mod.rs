@@ -155,7 +155,7 @@ pub enum Command {
 impl Command {
     /// Whether it looks at --addr.
     pub fn may_have_server(&self) -> bool {
-        !matches!(self, Command::Completions(_))
+        !matches!(self, Command::Completions(_) | Command::Serve(_))
     }
 
     /// How it is called.
@@ -175,6 +175,7 @@ impl Command {
             Command::Export(_) => "export",
             Command::Cli(_) => "cli",
             Command::Log(_) => "log",
+            Command::Serve(_) => "serve",
             Command::Bench(_) => "bench",
             Command::Completions(_) => "completions",
         }

@@ -166,6 +166,7 @@ fn upkeep(core: &Core) {
 
 fn maintenance_loop(core: &Core) {
     let mut work = Work::default();
+    core.options.disk.give_way();
     while !core.signals.is_stopping() {
         core.signals.maintenance.wait(TICK);
         if core.segments.fence.check().is_ok() {
