@@ -59,8 +59,12 @@ fn mget_sees_one_moment() {
 #[test]
 fn long_combinations_see_one_moment() {
     for durability in ["os", "always"] {
-        while_both_change(durability, 12, 3 << 20, |reader| {
-            call(reader, &[b"BITOP", b"XOR", b"d", b"a", b"b"]);
+        while_both_change(durability, 60, 1 << 20, |reader| {
+            // Again and again, so that there is time to be interrupted.
+            let mut request: Vec<&[u8]> = vec![b"BITOP", b"XOR", b"d"];
+            request.extend([b"a".as_slice(); 5]);
+            request.extend([b"b".as_slice(); 5]);
+            call(reader, &request);
             let Reply::Integer(bits) = call(reader, &[b"BITCOUNT", b"d"]) else {
                 panic!("no number")
             };
