@@ -11,7 +11,7 @@
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-use aryavarth::limits::{MAX_BATCH_BYTES, MIN_KEY_LENGTH};
+use aryavarth::limits::{MAX_BATCH_BYTES, MAX_SEGMENT_SIZE, MIN_KEY_LENGTH};
 use aryavarth::{Effect, EntryRef, UnixMillis};
 
 use super::error::{CommandError, CommandResult};
@@ -22,13 +22,12 @@ use crate::resp::Reply;
 use crate::server::Server;
 use crate::session::Session;
 
-/// Most bytes of effects in one batch: what the store takes, less the frames of its records.
-const MOST_GATHERED: u64 = MAX_BATCH_BYTES - (64 << 10);
+/// Most bytes of records in one batch, and of those before its last: what the store takes, less some
+/// room for what frames them.
+const MOST: u64 = MAX_BATCH_BYTES - (1 << 20);
+const MOST_BEFORE_LAST: u64 = MAX_SEGMENT_SIZE - (1 << 20);
 /// Bytes of a record around its key and its value, at most.
-const RECORD_OVERHEAD: usize = 64;
-/// More would not fit in a batch.
-const TOO_MUCH: CommandError =
-    CommandError::text("ERR too much is written at once: a batch has at most 1 GiB");
+const RECORD_OVERHEAD: u64 = 48;
 
 /// A value by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,9 +194,8 @@ impl<'s> Context<'_, 's> {
         if key.len() < MIN_KEY_LENGTH || key.len() > longest_key || length > longest_value {
             return Err(refused_length(key.len(), longest_key, length, longest_value));
         }
-        let (_, gathered) = self.turn.proposer().gathered();
-        let more = (key.len() + length) as u64;
-        if gathered + more > MOST_GATHERED { Err(TOO_MUCH) } else { Ok(()) }
+        let record = record(key, length);
+        self.check_room(record, record)
     }
 
     /// Checks several keys with the lengths of their values, and all of them together.
@@ -208,13 +206,32 @@ impl<'s> Context<'_, 's> {
         &mut self,
         pairs: impl Iterator<Item = (&'k [u8], usize)>,
     ) -> CommandResult {
-        let mut total = 0;
+        let (mut total, mut last) = (0, 0);
         for (key, length) in pairs {
             self.check(key, length)?;
-            total += (key.len() + length + RECORD_OVERHEAD) as u64;
+            last = record(key, length);
+            total += last;
         }
-        let (_, gathered) = self.turn.proposer().gathered();
-        if gathered + total > MOST_GATHERED { Err(TOO_MUCH) } else { Ok(()) }
+        self.check_room(total, last)
+    }
+
+    /// Checks that records of `total` bytes, the last of `last` bytes, fit in the open batch. In a
+    /// transaction none is known to be the last.
+    #[inline]
+    fn check_room(&mut self, total: u64, last: u64) -> CommandResult {
+        let (records, bytes) = self.turn.proposer().gathered();
+        let all = bytes + records as u64 * RECORD_OVERHEAD + total;
+        let before_last = match self.place {
+            Place::Alone => all - last,
+            Place::Transaction => all,
+        };
+        if all <= MOST && before_last <= MOST_BEFORE_LAST {
+            return Ok(());
+        }
+        Err(CommandError::text(
+            "ERR too much is written at once: a command or a transaction that writes several values \
+             writes 127 MiB at most",
+        ))
     }
 
     /// Takes `key` away.
@@ -248,6 +265,11 @@ impl<'s> Context<'_, 's> {
     pub fn rest(&mut self, span: Duration) {
         self.after = After::Until(crate::clock::monotonic() + span);
     }
+}
+
+/// Bytes of a record, at most.
+fn record(key: &[u8], length: usize) -> u64 {
+    (key.len() + length) as u64 + RECORD_OVERHEAD
 }
 
 /// Why a key or a value is not taken.
