@@ -1,5 +1,7 @@
 //! A worker: the event loop that serves some of the connections.
 
+mod eviction;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -190,8 +192,11 @@ impl Worker {
     /// Reads what has come and evaluates what is whole.
     fn serve(&mut self, token: usize, now: Duration) {
         let connection = &mut self.connections[token];
-        if connection.rest != Rest::None || connection.session.closing {
+        if connection.rest != Rest::None || connection.session.closing || connection.ended {
             return;
+        }
+        if connection.client().doomed.load(Ordering::Relaxed) {
+            return self.abandon(token);
         }
         let mut received = 0;
         if connection.input.is_empty() && connection.readable {
@@ -223,6 +228,7 @@ impl Worker {
             client.received.fetch_add(received as u64, Ordering::Relaxed);
         }
         client.input.store(connection.input.len(), Ordering::Relaxed);
+        self.weigh(token);
         self.after_serving(token);
     }
 
@@ -279,14 +285,13 @@ impl Worker {
 
     fn send(&mut self, token: usize) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        if connection.output.pending() > 0 && connection.writable {
+        if connection.may_send() {
             let before = connection.output.pending();
             connection.flush(self.server.proposer.outcomes());
             let sent = before.saturating_sub(connection.output.pending());
             connection.client().sent.fetch_add(sent as u64, Ordering::Relaxed);
-        } else if !connection.writable {
-            let _ = connection.socket.flush();
         }
+        self.weigh(token);
         let connection = &mut self.connections[token];
         let pending = connection.output.pending();
         connection.client().output.store(pending, Ordering::Relaxed);
@@ -452,12 +457,10 @@ impl Worker {
         let tokens: Vec<usize> = self.connections.iter().map(|(token, _)| token).collect();
         let hot = self.server.config.hot();
         let (timeout, limits) = (hot.timeout(), hot.output_limit());
+        let auth_timeout = self.server.config.current().auth_timeout.above_zero();
         for token in tokens {
+            self.weigh(token);
             let connection = &mut self.connections[token];
-            let memory = connection.memory();
-            let counted = std::mem::replace(&mut connection.counted, memory);
-            self.server.memory.change(counted, memory);
-            connection.client().memory.store(memory, Ordering::Relaxed);
             let pending = connection.output.pending() as u64;
             let over = limits.soft > 0 && pending > limits.soft;
             let since = connection.over_soft_limit.get_or_insert(now);
@@ -467,6 +470,10 @@ impl Worker {
                 connection.over_soft_limit = None;
             }
             let silent = timeout.is_some_and(|timeout| connection.client().idle() >= timeout);
+            let unknown = connection.is_unknown()
+                && auth_timeout
+                    .is_some_and(|limit| now.saturating_sub(connection.client().since) >= limit);
+            let left = connection.half_closed && connection.client().idle() >= GRACE;
             let doomed = connection.client().doomed.load(Ordering::Relaxed);
             let stuck = self.stopping.is_some_and(|since| {
                 connection.is_finished() || now.saturating_sub(since) >= GRACE
@@ -474,13 +481,15 @@ impl Worker {
             if doomed
                 || stuck
                 || (too_long && connection.rest != Rest::Job)
-                || (silent && connection.rest == Rest::None)
+                || ((silent || unknown || left) && connection.rest == Rest::None)
             {
                 connection.ended = true;
                 connection.rest = Rest::None;
                 self.list(token);
             }
         }
+        // The limit may have been lowered.
+        self.evict();
     }
 }
 
