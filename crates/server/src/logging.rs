@@ -15,6 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
 
 use crate::config::{Config, LogFormat, LogLevel};
+use crate::server::Server;
 
 /// What all parts of Aryavarth begin the names of their events with.
 const OURS: &str = "aryavarth";
@@ -48,6 +49,15 @@ impl Logging {
     pub fn set_level(&self, level: LogLevel) {
         // It fails only when the log has gone.
         let _ = self.filter.reload(filter(level));
+    }
+}
+
+impl Server {
+    /// Has `CONFIG SET log-level` change the level of this log.
+    pub fn heed_level(&self, logging: Logging) {
+        logging.set_level(self.config.current().log_level);
+        // A server that has one already keeps it.
+        let _ = self.logging.set(logging);
     }
 }
 

@@ -75,7 +75,7 @@ pub struct Server {
     /// What connections with TLS are accepted with.
     pub tls: Tls,
     /// The log of the process, if this server is to change its level.
-    pub logging: OnceLock<Logging>,
+    pub(crate) logging: OnceLock<Logging>,
     /// When it started, by the monotonic clock.
     pub started: Duration,
     /// Seconds since 1970 of the last checkpoint that was asked for, or of the start.

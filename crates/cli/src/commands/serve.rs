@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use aryavarth_server::config::{Config, Flag, Sources, flags};
-use aryavarth_server::{Error, Running, start};
+use aryavarth_server::config::{Config, Flag, LogFormat, Sources, flags};
+use aryavarth_server::{Error, Running, logging, start};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, FromArgMatches};
 
@@ -91,11 +91,17 @@ pub fn run(arguments: Serve) -> Result<()> {
         .collect();
     let sources = Sources { file: arguments.file, environment, flags: arguments.flags };
     let config = Config::load(&sources).map_err(Error::from)?;
+    let format = config.log_format;
+    let logging = logging::init(&config);
     let running = start(config, &sources)?;
+    running.server().heed_level(logging);
     watch_signals(&running).map_err(|error| Failure::new(Exit::Io, error.to_string()))?;
-    greet(&running);
+    running.announce();
+    if format == LogFormat::Text {
+        greet(&running);
+    }
     running.wait()?;
-    if stderr_is_watched() {
+    if format == LogFormat::Text && stderr_is_watched() {
         tell("Ended: everything is on the disk.");
     }
     Ok(())

@@ -182,3 +182,31 @@ async fn answer(stream: TcpStream, router: Router) {
         Err(_) => tracing::debug!("an operator took too long"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+
+    #[test]
+    fn there_is_an_answer_before_there_is_a_server() {
+        let admin = Admin::start("127.0.0.1:0".parse().unwrap()).unwrap();
+        let get = |path: &str| {
+            let mut stream = std::net::TcpStream::connect(admin.address()).unwrap();
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        };
+        assert!(
+            get("/healthz").starts_with("HTTP/1.1 200 ") && get("/healthz").ends_with("starting\n")
+        );
+        assert!(get("/readyz").starts_with("HTTP/1.1 503 "));
+        assert!(get("/status").contains("\"phase\":\"starting\""));
+        assert!(get("/metrics").contains("\naryavarth_ready 0\n"));
+        let address = admin.address();
+        drop(admin);
+        assert!(std::net::TcpStream::connect(address).is_err());
+    }
+}
