@@ -49,6 +49,8 @@ pub(super) struct Connection {
     pub listed: bool,
     /// Whether it is on the list of those whose replies wait for batches.
     pub awaits: bool,
+    /// An event told that the end is there, behind what was not read yet: no other event will.
+    pub end_told: bool,
     /// The other side sends nothing more: it is closed once what it has sent is answered.
     pub half_closed: bool,
     /// The connection is broken, or is to be closed at once.
@@ -83,6 +85,7 @@ impl Connection {
             writable: true,
             listed: false,
             awaits: false,
+            end_told: false,
             half_closed: false,
             ended: false,
             over_soft_limit: None,
@@ -108,8 +111,9 @@ impl Connection {
                 Arrived::End
             }
             Ok(bytes) => {
-                self.readable =
-                    bytes == into.len() || self.socket.short_read() == ShortRead::MayHaveMore;
+                self.readable = self.end_told
+                    || bytes == into.len()
+                    || self.socket.short_read() == ShortRead::MayHaveMore;
                 Arrived::Bytes(bytes)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use mio::event::Event;
 use mio::{Events, Poll, Token};
 use slab::Slab;
 
@@ -119,10 +120,7 @@ impl Worker {
                 match event.token() {
                     BELL => self.hear(),
                     Token(token) if token >= FIRST_LISTENER => self.accept(token - FIRST_LISTENER),
-                    Token(token) => {
-                        let readable = event.is_readable() || event.is_read_closed();
-                        self.note_event(token, readable, event.is_writable());
-                    }
+                    Token(token) => self.note_event(token, event),
                 }
             }
             self.round();
@@ -142,10 +140,12 @@ impl Worker {
         self.resting.iter().filter_map(until).min().unwrap_or(TICK).min(TICK)
     }
 
-    fn note_event(&mut self, token: usize, readable: bool, writable: bool) {
+    fn note_event(&mut self, token: usize, event: &Event) {
         let Some(connection) = self.connections.get_mut(token) else { return };
+        let readable = event.is_readable() || event.is_read_closed();
         connection.readable |= readable;
-        if writable && !connection.writable {
+        connection.end_told |= event.is_read_closed();
+        if event.is_writable() && !connection.writable {
             connection.writable = true;
         } else if !readable {
             return;
