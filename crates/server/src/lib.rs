@@ -47,5 +47,6 @@ pub mod signals;
 mod stats;
 mod tls;
 
+pub use admin::ask_health;
 pub use error::{Error, Result};
 pub use server::{Running, Server, start};

@@ -12,6 +12,7 @@
 //! | `pages` | what is where |
 //! | `health` | how far the server is and what ails it |
 //! | `status` | `/status`: one JSON object |
+//! | `probe` | asks a server from outside |
 //! | `figures` | `/metrics`: the atomics of the server, read when somebody asks |
 //!
 //! # Invariants
@@ -21,7 +22,10 @@
 mod figures;
 mod health;
 mod pages;
+mod probe;
 mod status;
+
+pub use probe::ask_health;
 
 use std::collections::VecDeque;
 use std::io;
@@ -202,11 +206,12 @@ mod tests {
         assert!(
             get("/healthz").starts_with("HTTP/1.1 200 ") && get("/healthz").ends_with("starting\n")
         );
+        ask_health(admin.address()).unwrap();
         assert!(get("/readyz").starts_with("HTTP/1.1 503 "));
         assert!(get("/status").contains("\"phase\":\"starting\""));
         assert!(get("/metrics").contains("\naryavarth_ready 0\n"));
         let address = admin.address();
         drop(admin);
-        assert!(std::net::TcpStream::connect(address).is_err());
+        ask_health(address).unwrap_err();
     }
 }

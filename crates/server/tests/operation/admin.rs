@@ -167,6 +167,8 @@ fn all_pages_are_there() {
 fn a_failed_sync_is_told() {
     let service = Service::start(&[]);
     service.server().log_metrics.sync(Duration::from_millis(1), false);
+    let reason = aryavarth_server::ask_health(service.admin()).unwrap_err().to_string();
+    assert!(reason.starts_with("READONLY The store takes no writes"), "{reason}");
     for page in ["/healthz", "/readyz"] {
         let (status, text) = get(&service, page);
         assert_eq!(status, 503);
