@@ -50,6 +50,8 @@ pub struct Worker {
     resting: Vec<usize>,
     scratch: Vec<u8>,
     looked_after: Duration,
+    /// Whether connections wait that could not be accepted; no event will tell of them.
+    accepts_later: bool,
     /// Since when it is to end.
     stopping: Option<Duration>,
 }
@@ -90,6 +92,7 @@ impl Worker {
             resting: Vec::new(),
             scratch: vec![0; READ],
             looked_after: Duration::ZERO,
+            accepts_later: false,
             stopping: None,
         })
     }
@@ -354,10 +357,15 @@ impl Worker {
         for _ in 0..ACCEPTED_AT_ONCE {
             match self.listeners[listener].accept() {
                 Ok(Some((socket, origin))) => self.place(socket, origin),
-                Ok(None) => return,
+                Ok(None) => {
+                    self.accepts_later = false;
+                    return;
+                }
                 Err(error) => {
                     // As when there are too many open files: those there are go on.
-                    tracing::warn!(%error, "cannot accept a connection");
+                    if !std::mem::replace(&mut self.accepts_later, true) {
+                        tracing::warn!(%error, "cannot accept connections for now");
+                    }
                     return;
                 }
             }
@@ -490,6 +498,9 @@ impl Worker {
         }
         // The limit may have been lowered.
         self.evict();
+        if self.accepts_later {
+            (0..self.listeners.len()).for_each(|listener| self.accept(listener));
+        }
     }
 }
 

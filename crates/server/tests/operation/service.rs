@@ -124,7 +124,6 @@ pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 /// Puts a text into a file.
-#[expect(clippy::disallowed_methods, reason = "a test's own file")]
 pub fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
 }
