@@ -17,6 +17,7 @@
 //! | [`acl`] | who may do what |
 //! | [`config`] | the settings, from all their sources |
 //! | [`value`] | what commands do to bytes: pure functions |
+//! | `admin` | health and figures for operators, over HTTP |
 //! | [`server`] | what all share; start and end |
 
 pub mod acl;
@@ -28,17 +29,24 @@ pub mod resp;
 pub mod server;
 pub mod value;
 
+mod admin;
+mod apply;
 mod clock;
 mod error;
 mod jobs;
 mod latency;
+pub mod logging;
 mod memory;
 mod metrics;
 pub mod net;
+mod notify;
 mod pause;
+mod process;
 mod session;
 pub mod signals;
 mod stats;
+mod tls;
 
+pub use admin::ask_health;
 pub use error::{Error, Result};
 pub use server::{Running, Server, start, start_on};
