@@ -14,6 +14,7 @@ use std::time::Duration;
 use aryavarth::{Effect, EntryRef, UnixMillis};
 
 use super::error::CommandError;
+use super::flags::Flags;
 use super::table::CommandSpec;
 use super::turn::Turn;
 use crate::proposer::{BatchNumber, State};
@@ -104,6 +105,19 @@ impl<'s> Context<'_, 's> {
     /// If its record cannot be read.
     #[inline]
     pub fn read<R>(
+        &mut self,
+        key: &[u8],
+        take: impl FnMut(EntryRef<'_>) -> R,
+    ) -> Result<Option<R>, CommandError> {
+        let answer = self.look_up(key, take)?;
+        if self.spec.flags.contains(Flags::READONLY) {
+            self.turn.stats.looked_up(answer.is_some());
+        }
+        Ok(answer)
+    }
+
+    #[inline]
+    fn look_up<R>(
         &mut self,
         key: &[u8],
         mut take: impl FnMut(EntryRef<'_>) -> R,
