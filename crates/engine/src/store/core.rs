@@ -135,6 +135,15 @@ impl Core {
         Ok(answer)
     }
 
+    /// Brings the beginnings of the records that may be of a key with `hash` into the cache.
+    pub fn touch_records(&self, hash: KeyHash, guard: &Guard) {
+        let touch = |location: Location| {
+            self.segment(location, guard).touch(guard, location.offset());
+            Ok::<_, std::convert::Infallible>(false)
+        };
+        let Ok(_) = self.index.find(guard, hash, touch);
+    }
+
     /// The segment of a location that the index gave while `guard` was held.
     pub fn segment<'g>(&'g self, location: Location, guard: &'g Guard) -> &'g Arc<Segment> {
         self.segments.get(location, guard).expect("segments outlive the readers of their locations")

@@ -74,6 +74,11 @@ impl<'s> Turn<'s> {
         }
     }
 
+    /// Fetches what reading these keys will need, all at once.
+    pub fn warm<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        self.reader.warm(keys);
+    }
+
     pub(super) fn proposer(&mut self) -> &mut MutexGuard<'s, State> {
         self.proposer.get_or_insert_with(|| self.server.proposer.hold())
     }

@@ -16,7 +16,7 @@ use super::socket::Socket;
 use crate::clients::{ClientId, Origin};
 use crate::clock;
 use crate::command::{Flow, Turn};
-use crate::resp::{Decoded, Reply};
+use crate::resp::{Ahead, Caller, Reply};
 use crate::server::Server;
 use crate::session::{ReplyMode, Session};
 
@@ -26,6 +26,8 @@ const BELL: Token = Token(usize::MAX);
 const FIRST_LISTENER: usize = usize::MAX - 1024;
 /// How often a worker looks after its connections when nothing happens.
 const TICK: Duration = Duration::from_millis(100);
+/// Requests understood ahead of their turn.
+const AHEAD: usize = 16;
 /// How long clients have to take their last replies when the server ends.
 const GRACE: Duration = Duration::from_secs(10);
 /// Connections accepted in one go before others are served.
@@ -46,6 +48,7 @@ pub struct Worker {
     /// Those that rest until some moment, or until others are done.
     resting: Vec<usize>,
     scratch: Vec<u8>,
+    ahead: Ahead,
     looked_after: Duration,
     /// Since when it is to end.
     stopping: Option<Duration>,
@@ -86,6 +89,7 @@ impl Worker {
             awaiting: Vec::new(),
             resting: Vec::new(),
             scratch: vec![0; READ],
+            ahead: Ahead::default(),
             looked_after: Duration::ZERO,
             stopping: None,
         })
@@ -201,7 +205,8 @@ impl Worker {
             let arrived = connection.read(&mut self.scratch);
             if let Arrived::Bytes(bytes) = arrived {
                 received = bytes;
-                let used = evaluate(&self.server, self.number, connection, &self.scratch[..bytes]);
+                let (server, scratch) = (&self.server, &self.scratch[..bytes]);
+                let used = evaluate(server, self.number, connection, &mut self.ahead, scratch);
                 connection.input.extend_from_slice(&self.scratch[used..bytes]);
             }
         } else {
@@ -212,7 +217,8 @@ impl Worker {
                 received = bytes;
             }
             let mut input = std::mem::take(&mut connection.input);
-            let used = evaluate(&self.server, self.number, connection, &input);
+            let (server, ahead) = (&self.server, &mut self.ahead);
+            let used = evaluate(server, self.number, connection, ahead, &input);
             if used == input.len() {
                 input = Vec::new();
             } else {
@@ -511,47 +517,50 @@ fn evaluate(
     server: &Arc<Server>,
     worker: usize,
     connection: &mut Connection,
+    ahead: &mut Ahead,
     bytes: &[u8],
 ) -> usize {
-    let soft = pause_above(server);
+    let pause_above = pause_above(server);
     let mut used = 0;
     let mut turn = Turn::new(server, worker);
     while used < bytes.len() {
-        if connection.output.pending() > soft {
+        if connection.output.pending() > pause_above {
             connection.rest = Rest::Output;
             break;
         }
         let limits = server.request_limits(&connection.session);
-        match connection.decoder.decode(&bytes[used..], &limits) {
-            Ok(Decoded::Incomplete) => break,
-            Ok(Decoded::Request(length)) => {
-                let args = connection.decoder.args(&bytes[used..used + length]);
-                let flow = turn.evaluate(&mut connection.session, &mut connection.output, args);
-                match flow {
-                    Flow::Next => used += length,
-                    Flow::Retry(rest) => {
-                        connection.rest = rest.into();
-                        break;
-                    }
-                    Flow::Rest(rest) => {
-                        used += length;
-                        connection.rest = rest.into();
-                        break;
-                    }
-                }
-                if connection.session.closing {
-                    return bytes.len();
-                }
+        let most = if limits.caller == Caller::Known { AHEAD } else { 1 };
+        let rest = &bytes[used..];
+        let filled = ahead.fill(&mut connection.decoder, rest, &limits, most);
+        if ahead.len() > 1 {
+            turn.warm((0..ahead.len()).filter_map(|number| ahead.args(number, rest).get(1)));
+        }
+        for number in 0..ahead.len() {
+            let args = ahead.args(number, rest);
+            let flow = turn.evaluate(&mut connection.session, &mut connection.output, args);
+            if !matches!(flow, Flow::Retry(_)) {
+                used += ahead.length(number);
             }
-            Err(error) => {
-                let start = connection.output.end();
-                let protocol = connection.session.protocol;
-                Reply::new(connection.output.buffer(), protocol)
-                    .error(&format!("ERR Protocol error: {error}"));
-                connection.output.replied(start, None);
-                connection.session.closing = true;
+            if let Flow::Retry(wait) | Flow::Rest(wait) = flow {
+                connection.rest = wait.into();
+                connection.decoder.restart();
+                return used;
+            }
+            if connection.session.closing {
                 return bytes.len();
             }
+        }
+        if let Err(error) = filled {
+            let start = connection.output.end();
+            let protocol = connection.session.protocol;
+            Reply::new(connection.output.buffer(), protocol)
+                .error(&format!("ERR Protocol error: {error}"));
+            connection.output.replied(start, None);
+            connection.session.closing = true;
+            return bytes.len();
+        }
+        if ahead.len() < most {
+            break;
         }
     }
     used
