@@ -15,14 +15,15 @@ use crate::error::{Error, Result};
 /// What is wrong, with the file and the line; then the users are those of before if they come from
 /// an `aclfile`.
 pub fn load(acl: &AclStore, config: &Config) -> Result<()> {
+    let password = config.requirepass.reveal().map(str::as_bytes);
     if let Some(path) = &config.aclfile {
-        acl.load(path)?;
+        return Ok(acl.load_protected(path, password)?);
     }
     for (number, user) in config.user.iter().enumerate() {
         take(acl, user, &config.user[..number])?;
     }
-    if let Some(password) = config.requirepass.reveal() {
-        acl.set_default_password(Some(password.as_bytes()));
+    if password.is_some() {
+        acl.set_default_password(password);
     }
     Ok(())
 }

@@ -64,7 +64,7 @@ pub(super) fn stats(cx: &mut Context<'_, '_>, _: Args<'_>, reply: &mut Reply<'_>
         ("rss-overhead.bytes", resident.saturating_sub(used)),
         ("fragmentation.bytes", resident.saturating_sub(used)),
     ];
-    reply.map(counts.len() + 3);
+    reply.map(counts.len() + 5);
     for (name, count) in counts {
         reply.bulk(name.as_bytes());
         reply.integer(count as i64);
@@ -76,7 +76,13 @@ pub(super) fn stats(cx: &mut Context<'_, '_>, _: Args<'_>, reply: &mut Reply<'_>
     reply.bulk(b"overhead.hashtable.expires");
     reply.integer(0);
     let ratio = if used == 0 { 0.0 } else { resident as f64 / used as f64 };
-    for (name, number) in [("rss-overhead.ratio", ratio), ("fragmentation", ratio)] {
+    let peak = 100.0 * used as f64 / machine::peak_memory().max(1) as f64;
+    for (name, number) in [
+        ("dataset.percentage", 0.0),
+        ("peak.percentage", peak),
+        ("rss-overhead.ratio", ratio),
+        ("fragmentation", ratio),
+    ] {
         reply.bulk(name.as_bytes());
         reply.double(number);
     }

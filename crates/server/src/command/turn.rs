@@ -201,7 +201,10 @@ impl<'s> Turn<'s> {
             if spec.flags.contains(Flags::NOAUTH) {
                 return Ok(());
             }
-            return Err(CommandError::text("NOAUTH Authentication required."));
+            if !session.needs_no_login(&self.server.acl) {
+                return Err(CommandError::text("NOAUTH Authentication required."));
+            }
+            session.standing = Standing::Known;
         }
         let Some(user) = session.login.user(&self.server.acl) else {
             session.closing = true;

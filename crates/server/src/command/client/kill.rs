@@ -1,7 +1,5 @@
 //! `CLIENT KILL`: by address, as once, or by filters that all have to match.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Kind, present};
@@ -123,17 +121,12 @@ fn kill_all(cx: &mut Context<'_, '_>, filter: &Filter) -> usize {
         if client.id != cx.session.client.id {
             cx.server().kill(client);
         } else if filter.oneself == Oneself::Included {
-            leave(cx, client);
+            // It still gets the answer.
+            cx.session.closing = true;
         } else {
             continue;
         }
         killed += 1;
     }
     killed
-}
-
-/// Ends the asking client's own connection once it has its reply.
-fn leave(cx: &mut Context<'_, '_>, client: &Arc<Client>) {
-    client.doomed.store(true, Ordering::Relaxed);
-    cx.session.closing = true;
 }

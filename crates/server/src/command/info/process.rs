@@ -40,7 +40,17 @@ pub(super) fn server(page: &mut Page, server: &Server) {
     page.line("io_threads_active", u8::from(server.workers().len() > 1));
     page.line("aryavarth_workers", server.workers().len());
     for (number, address) in server.addresses().iter().enumerate() {
-        page.line(&format!("listener{number}"), format_args!("name=resp,address={address}"));
+        page.line(&format!("listener{number}"), listener(address));
+    }
+}
+
+/// An address as Redis tells of its listeners.
+fn listener(address: &str) -> String {
+    match address.rsplit_once(':').filter(|_| !address.starts_with('/')) {
+        Some((host, port)) => {
+            format!("name=tcp,bind={},port={port}", host.trim_matches(['[', ']']))
+        }
+        None => format!("name=unix,bind={address}"),
     }
 }
 
@@ -143,6 +153,12 @@ pub(super) fn percentile(buckets: &[u64], part: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn listeners_are_told_as_in_redis() {
+        assert_eq!(listener("[::1]:7201"), "name=tcp,bind=::1,port=7201");
+        assert_eq!(listener("/run/a:b.sock"), "name=unix,bind=/run/a:b.sock");
+    }
 
     #[test]
     fn percentiles_are_within_their_bucket() {
