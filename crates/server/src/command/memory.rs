@@ -111,7 +111,7 @@ pub(super) fn doctor(
         ));
     }
     if text.is_empty() {
-        text.push_str("I can't find any memory issue in this instance: ");
+        text.push_str("I can't find any memory issue in this instance. ");
     }
     reply.verbatim(&format!(
         "{text}The index takes {index} bytes, buffers of clients {clients}; values are on disk.\n"

@@ -95,7 +95,7 @@ impl<'s> Turn<'s> {
         let spec = match resolve(name, args) {
             Ok(spec) => spec,
             Err(error) => {
-                self.stats.unknown();
+                self.note_unfit(&error);
                 self.reject(session, output, None, &error);
                 return Flow::Next;
             }
@@ -163,6 +163,18 @@ impl<'s> Turn<'s> {
                 self.server.jobs.run(self.worker, session, job);
                 Flow::Rest(Wait::Job)
             }
+        }
+    }
+
+    /// Notes a request that names no command, or has not the words it needs.
+    fn note_unfit(&self, error: &CommandError) {
+        match error {
+            CommandError::WrongArguments(name) => {
+                if let Some(spec) = table::find_full(name.as_bytes()) {
+                    self.stats.command(spec.id).reject();
+                }
+            }
+            _ => self.stats.unknown(),
         }
     }
 
