@@ -14,7 +14,8 @@ pub const GET: &str = "\
 Examples:
   aryavarth get username
   aryavarth get photo --output photo.jpg
-  aryavarth get username --json";
+  aryavarth get username --json
+  aryavarth --addr 127.0.0.1:6379 get username";
 
 /// Of `rm`.
 pub const RM: &str = "\
@@ -55,6 +56,7 @@ Examples:
 
 /// Of `backup`.
 pub const BACKUP: &str = "\
+The store in --dir must not be in use: a server makes backups of its store itself, when BGSAVE asks.
 On the same file system a backup takes no time and no space: it shares the files, which never
 change, with the store. For a copy that survives the disk, name a directory on another one.
 
@@ -72,7 +74,15 @@ Examples:
   aryavarth import users.jsonl
   aryavarth import words.txt     # the first line is the value of key 1, and so on
   sort users.tsv | aryavarth import - --format tsv
-  aryavarth import users.tsv --durability os && aryavarth verify";
+  aryavarth import users.tsv --durability os && aryavarth verify
+  aryavarth --addr 127.0.0.1:6379 import users.jsonl
+  aryavarth --dir store import --from redis://127.0.0.1:6379
+  aryavarth --dir store import --from redis://127.0.0.1:6379/2 --match 'session:*'
+
+With --from, strings are copied with the instants at which they expire, while the source goes on
+serving. Keys of other types are counted and left out, with a warning; --strict makes that exit
+code 9. Copying again is harmless. The password of the source may be in the variable
+ARYAVARTH_FROM_PASSWORD.";
 
 /// Of `export`.
 pub const EXPORT: &str = "\
@@ -99,3 +109,20 @@ Examples:
   aryavarth completions bash > ~/.local/share/bash-completion/completions/aryavarth
   aryavarth completions zsh > ~/.zfunc/_aryavarth
   aryavarth completions fish > ~/.config/fish/completions/aryavarth.fish";
+
+/// Of `cli`.
+pub const CLI: &str = "\
+At the prompt, TAB completes names of commands, grey text shows what they take, `help SET` tells
+more, and `3 PING` sends a command three times. Lines are remembered in
+$XDG_STATE_HOME/aryavarth/history (or ~/.local/state), but for those with passwords.
+
+Without a terminal, each line of standard input is a command, and replies are printed as they are.
+The exit code is 1 if a reply was an error.
+
+Examples:
+  aryavarth cli
+  aryavarth --addr db.example:6379 cli SET username john EX 60
+  aryavarth cli --repeat forever --interval 1s INFO keyspace
+  aryavarth cli -x SET photo < photo.jpg
+  printf 'SET a 1\\nGET a\\n' | aryavarth cli
+  aryavarth --json cli -3 HELLO 3";

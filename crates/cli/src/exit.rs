@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 pub enum Exit {
     /// It did what was asked.
     Done = 0,
-    /// A key is not there, or a condition of `set` was not met.
+    /// A key is not there, a condition of `set` was not met, or `cli` got an error reply.
     NotFound = 1,
     /// The command line was wrong.
     Usage = 2,
@@ -32,11 +32,15 @@ pub enum Exit {
     NewerFormat = 11,
     /// The store refused the write because of an earlier failure.
     Fenced = 12,
+    /// No server answers, or it left before all was sent.
+    Unreachable = 13,
+    /// The server does not let us in, or not do this.
+    Refused = 14,
 }
 
 impl Exit {
     /// All of them, by code.
-    pub const ALL: [Exit; 13] = [
+    pub const ALL: [Exit; 15] = [
         Exit::Done,
         Exit::NotFound,
         Exit::Usage,
@@ -50,6 +54,8 @@ impl Exit {
         Exit::NotEmpty,
         Exit::NewerFormat,
         Exit::Fenced,
+        Exit::Unreachable,
+        Exit::Refused,
     ];
 
     /// The number the shell sees.
@@ -73,6 +79,8 @@ impl Exit {
             Exit::NotEmpty => "not_empty",
             Exit::NewerFormat => "newer_format",
             Exit::Fenced => "fenced",
+            Exit::Unreachable => "unreachable",
+            Exit::Refused => "refused",
         }
     }
 
@@ -80,7 +88,9 @@ impl Exit {
     pub fn meaning(self) -> &'static str {
         match self {
             Exit::Done => "done (also when the reader of the output left early)",
-            Exit::NotFound => "key not found, or the condition of `set` not met",
+            Exit::NotFound => {
+                "key not found, or the condition of `set` not met; `cli`: an error reply"
+            }
             Exit::Usage => "wrong command line",
             Exit::Damage => "damage: bytes on disk are not what was written",
             Exit::Locked => "another process has the store open",
@@ -91,7 +101,11 @@ impl Exit {
             Exit::Input => "a key, a value or a line of a file cannot be taken",
             Exit::NotEmpty => "the target directory is not empty",
             Exit::NewerFormat => "the store was written by a newer release",
-            Exit::Fenced => "write refused because an earlier one failed",
+            Exit::Fenced => {
+                "write refused because an earlier one failed, or as the server is a copy"
+            }
+            Exit::Unreachable => "no server answers; nothing was changed",
+            Exit::Refused => "the server refused: the login, the permission or the command",
         }
     }
 }

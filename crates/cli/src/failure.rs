@@ -31,6 +31,11 @@ pub enum Failure {
         /// What the user may do, if the message does not say so.
         hint: Option<String>,
     },
+    /// It could not, and the output says why.
+    Shown {
+        /// The kind of failure.
+        exit: Exit,
+    },
     /// Whoever read the standard output has closed it, as `head` does: the rest is not wanted.
     ReaderGone,
 }
@@ -68,6 +73,11 @@ impl Failure {
         Failure::new(exit, format!("cannot {operation} {}: {source}", path.display()))
     }
 
+    /// Whether the program ends with this code because of it.
+    pub fn is(&self, kind: Exit) -> bool {
+        matches!(self, Failure::Told { exit, .. } | Failure::Shown { exit } if *exit == kind)
+    }
+
     /// The same failure with more to say before its message.
     pub fn prefixed(mut self, prefix: &str) -> Failure {
         if let Failure::Told { message, .. } = &mut self {
@@ -88,7 +98,11 @@ impl Failure {
 
     /// Tells the failure on standard error; the code to exit with.
     pub fn report(&self, style: Style) -> ExitCode {
-        let Failure::Told { exit, message, hint } = self else { return ExitCode::SUCCESS };
+        let (exit, message, hint) = match self {
+            Failure::Told { exit, message, hint } => (exit, message, hint),
+            Failure::Shown { exit } => return ExitCode::from(exit.code()),
+            Failure::ReaderGone => return ExitCode::SUCCESS,
+        };
         let hint = hint.as_deref();
         let text = match style {
             Style::Json => json(*exit, message, hint),

@@ -210,6 +210,18 @@ impl Drop for FileTarget {
     }
 }
 
+/// Makes a directory, and those it is in, which others may not look into.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn make_private_directory(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
 // --- scratch space ---
 
 /// A new directory that is removed, with all that is in it, when this is dropped.

@@ -1,8 +1,8 @@
-//! `aryavarth`: the store in a directory, from the command line.
+//! `aryavarth`: the store in a directory or behind a server, from the command line.
 //!
 //! ```text
-//! arguments ─▶ commands/<one each> ─▶ the engine
-//!                 │        │
+//! arguments ─▶ commands/<one each> ─▶ store ─▶ the engine
+//!                 │        │            └────▶ remote (a server, over TCP or TLS)
 //!              formats   output, progress ─▶ stdout, stderr
 //!                 │
 //!               files (the user's own, never the store's)
@@ -16,6 +16,7 @@
 
 mod arguments;
 mod commands;
+mod console;
 mod duration;
 mod examples;
 mod exit;
@@ -24,18 +25,18 @@ mod files;
 mod formats;
 mod output;
 mod progress;
+mod remote;
 mod size;
 mod spelling;
+mod store;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use crate::arguments::Arguments;
 use crate::output::{Output, Style};
 
 fn main() -> ExitCode {
-    match Arguments::try_parse() {
+    match Arguments::read() {
         Ok(arguments) => run(arguments),
         Err(error) => failure::misused(&error),
     }

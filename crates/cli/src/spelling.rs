@@ -5,10 +5,11 @@
 //! b"\xff"  ─▶  "value_base64":"/w=="
 //! ```
 
-use aryavarth::Entry;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
+
+use crate::store::Record;
 
 /// Bytes as one of two JSON fields: exactly one is present.
 pub fn spell(bytes: &[u8]) -> (Option<&str>, Option<String>) {
@@ -26,7 +27,7 @@ pub fn from_base64(text: impl AsRef<[u8]>) -> Result<Vec<u8>, String> {
     STANDARD.decode(text).map_err(|error| format!("not base64: {error}"))
 }
 
-/// Whether an entry is shown with its value.
+/// Whether a record is shown with its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Values {
     /// It is.
@@ -35,7 +36,7 @@ pub enum Values {
     Hidden,
 }
 
-/// An entry as `get --json` and `list --json` show it.
+/// A record as `get --json` and `list --json` show it.
 #[derive(Serialize)]
 pub struct JsonEntry<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,20 +47,21 @@ pub struct JsonEntry<'a> {
     value: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value_base64: Option<String>,
-    version: u64,
+    /// Null if it is not known.
+    version: Option<u64>,
     /// Milliseconds since 1970; null if it stays.
     expires_at: Option<u64>,
 }
 
 impl<'a> JsonEntry<'a> {
-    /// The JSON of `entry`.
-    pub fn new(entry: &'a Entry, values: Values) -> JsonEntry<'a> {
-        let (key, key_base64) = spell(&entry.key);
+    /// The JSON of `record`.
+    pub fn new(record: &'a Record, values: Values) -> JsonEntry<'a> {
+        let (key, key_base64) = spell(&record.key);
         let (value, value_base64) = match values {
-            Values::Shown => spell(&entry.value),
+            Values::Shown => spell(&record.value),
             Values::Hidden => (None, None),
         };
-        let expires_at = entry.expires_at.map(|at| at.0);
-        JsonEntry { key, key_base64, value, value_base64, version: entry.version.0, expires_at }
+        let expires_at = record.expires_at.map(|at| at.0);
+        JsonEntry { key, key_base64, value, value_base64, version: record.version, expires_at }
     }
 }

@@ -1,27 +1,65 @@
 //! The time that expiry goes by: the wall clock, but never back, so that what has expired stays so.
+//!
+//! ```text
+//!                now            recorded
+//!  ───────────────┼────────────────┼──────▶ time
+//!   has expired: everything        what the manifest says: a store that was killed goes on from
+//!   that is due by now             there, even if the machine's clock has jumped back meanwhile
+//! ```
+//!
+//! While keys expire, what is recorded is kept ahead of now. So whatever anybody saw expired is due
+//! by the time at which the store is opened again. The price: after an unclean stop the clock may
+//! stand still for up to [`LEAD`] until the wall's has caught up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::disk::Disk;
 use crate::ids::UnixMillis;
+
+/// How far ahead of now the recorded time is set.
+pub const LEAD: Duration = Duration::from_secs(2);
 
 /// A wall clock that stands still where the machine's jumps back.
 #[derive(Debug)]
 pub struct Clock {
     disk: Arc<dyn Disk>,
     latest: AtomicU64,
+    /// The time that the manifest is to say, if that is later than now.
+    pledged: AtomicU64,
 }
 
 impl Clock {
     /// A clock that shows `latest` or later.
     pub fn new(disk: Arc<dyn Disk>, latest: UnixMillis) -> Clock {
-        Clock { disk, latest: AtomicU64::new(latest.0) }
+        Clock { disk, latest: AtomicU64::new(latest.0), pledged: AtomicU64::new(0) }
     }
 
     /// The time.
     pub fn now(&self) -> UnixMillis {
         let wall = self.disk.wall_clock().0;
         UnixMillis(self.latest.fetch_max(wall, Ordering::Relaxed).max(wall))
+    }
+
+    /// The time for the manifest.
+    pub fn to_record(&self) -> UnixMillis {
+        UnixMillis(self.now().0.max(self.pledged.load(Ordering::Relaxed)))
+    }
+
+    /// Sets the time for the manifest ahead, if it has nearly come; says whether it is to be saved.
+    pub fn pledge(&self) -> bool {
+        let (now, lead) = (self.now().0, LEAD.as_millis() as u64);
+        let short = self.pledged.load(Ordering::Relaxed) < now + lead / 2;
+        if short {
+            self.pledged.store(now + lead, Ordering::Relaxed);
+        }
+        short
+    }
+
+    /// Takes a pledge back, as when the store is closed and the manifest can say the time itself. Says
+    /// whether there was one.
+    pub fn withdraw_pledge(&self) -> bool {
+        self.pledged.swap(0, Ordering::Relaxed) > 0
     }
 }

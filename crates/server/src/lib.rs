@@ -47,4 +47,4 @@ mod stats;
 mod users;
 
 pub use error::{Error, Result};
-pub use server::{Running, Server, start};
+pub use server::{Running, Server, start, start_on};

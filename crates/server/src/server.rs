@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use aryavarth::disk::{Disk, OsDisk};
 use aryavarth::{Durability, KvStore};
 
 use crate::acl::{AclStore, Denial, LogContext, LogEvent};
@@ -140,11 +141,19 @@ impl Running {
 /// # Errors
 /// Whatever keeps it from serving.
 pub fn start(config: Config, sources: &Sources) -> Result<Running> {
+    start_on(Arc::new(OsDisk::new()), config, sources)
+}
+
+/// Starts a server whose store is on `disk`, as on a simulated one in tests.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_on(disk: Arc<dyn Disk>, config: Config, sources: &Sources) -> Result<Running> {
     let listeners = listen(&config)?;
     let ports = listeners.iter().map(Listener::address).collect::<std::io::Result<Vec<_>>>();
     let ports = ports.map_err(Error::io("ask for the address of a socket"))?;
     // The server's own committer waits for the disk, so the store need not.
-    let options = config.store_options().durability(Durability::Os);
+    let options = config.store_options().durability(Durability::Os).disk(disk);
     let store = KvStore::open_with(&config.dir, options)?;
     let acl = AclStore::new();
     users::load(&acl, &config)?;

@@ -60,6 +60,8 @@ pub struct Session {
     pub watched: Vec<Watched>,
     /// Raised when one of them is written to.
     pub watch_flag: WatchFlag,
+    /// How often the next command was put off because what it reads was not in memory.
+    pub fetches: u8,
     /// Whether the connection ends once its replies are sent.
     pub closing: bool,
 }
@@ -87,6 +89,7 @@ impl Session {
             transaction: None,
             watched: Vec::new(),
             watch_flag: WatchFlag::default(),
+            fetches: 0,
             closing: false,
         }
     }

@@ -1,6 +1,6 @@
 //! `backup` and `restore`: a copy of the store, and a store from a copy.
 
-use aryavarth::{BackupReport, Create, restore};
+use aryavarth::{BackupReport, KvStore, restore};
 use indicatif::HumanBytes;
 use serde_json::json;
 
@@ -15,7 +15,8 @@ use crate::progress::{Progress, Unit};
 /// # Errors
 /// Whatever opening and copying give.
 pub fn run(arguments: &Backup, context: &Context, output: &mut Output) -> Result<()> {
-    let report = context.visit(Create::Never)?.backup(&arguments.to)?;
+    let report =
+        KvStore::open_with(context.directory()?, context.reading())?.backup(&arguments.to)?;
     tell("backed up", &report, output)
 }
 
@@ -25,7 +26,7 @@ pub fn run(arguments: &Backup, context: &Context, output: &mut Output) -> Result
 /// Whatever checking and copying give.
 pub fn run_restore(arguments: &Restore, context: &Context, output: &mut Output) -> Result<()> {
     let mut progress = Progress::new("restoring", Unit::Bytes);
-    let (from, to) = (&arguments.backup, context.directory());
+    let (from, to) = (&arguments.backup, context.directory()?);
     let report = restore(from, to, &context.reading(), |step| {
         progress.update(step.done, Some(step.total));
     })?;

@@ -23,7 +23,7 @@ use crate::progress::{Progress, Unit};
 pub fn run(arguments: &Compact, context: &Context, output: &mut Output) -> Result<()> {
     let budget = arguments.budget.unwrap_or(u64::MAX);
     let options = context.reading().create(Create::Never).compaction_budget(budget);
-    let store = KvStore::open_with(context.directory(), options)?;
+    let store = KvStore::open_with(context.directory()?, options)?;
     let mut progress = Progress::new("compacting", Unit::Bytes);
     let done = store.compact_with(|step| progress.update(step.done, Some(step.total)))?;
     if done.segments > 0 {

@@ -15,15 +15,6 @@ use crate::output::Output;
 pub fn run(arguments: &Count, context: &Context, output: &mut Output) -> Result<()> {
     let prefix =
         arguments.prefix.as_ref().map(|text| arguments.spelling.bytes(text)).transpose()?;
-    let store = context.visit(Create::Never)?;
-    let count = match prefix {
-        Some(prefix) => {
-            store.iter_prefix(prefix).try_fold(0_u64, |n, entry| entry.map(|_| n + 1))?
-        }
-        None => {
-            store.sweep_expired()?;
-            store.len()
-        }
-    };
+    let count = context.visit(Create::Never)?.count(prefix.as_deref())?;
     output.result(&json!({ "count": count }), &count.to_string())
 }

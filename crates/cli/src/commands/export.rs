@@ -1,9 +1,10 @@
-//! `export`: writes all records to a file, in the order in which they were stored.
+//! `export`: writes all records to a file, in the order in which they were stored; those of a
+//! server, which does not tell that order, in none.
 
-use aryavarth::{Entry, Error, Export, KvStore};
+use aryavarth::{Error, Export, KvStore};
 use serde_json::json;
 
-use super::Context;
+use super::{Context, Target as Whence};
 use crate::arguments::Export as Arguments;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, finding, tell, warn};
@@ -11,6 +12,8 @@ use crate::files::{Place, Target};
 use crate::formats::Format;
 use crate::output::{Output, Style, counted, to_json};
 use crate::progress::{Progress, Unit};
+use crate::remote::RemoteStore;
+use crate::store::{Detail, Flow, Query, Record};
 
 /// Records after which progress is told.
 const PROGRESS_STEP: u64 = 1024;
@@ -23,17 +26,23 @@ const PROGRESS_STEP: u64 = 1024;
 pub fn run(arguments: &Arguments, context: &Context, output: &mut Output) -> Result<()> {
     let on_damage = if arguments.skip_damaged { OnDamage::LeaveOut } else { OnDamage::Stop };
     let style = output.style();
-    let (store, damage) = open(context, on_damage)?;
+    let mut source = Records::open(context, on_damage)?;
     let mut exporter = Exporter {
         target: Target::create(&arguments.file, output)?,
         format: arguments.format.unwrap_or_else(|| Format::of(&arguments.file)),
         style,
         on_damage,
+        line: Vec::new(),
         written: 0,
         left_out: 0,
     };
-    damage.iter().for_each(|error| exporter.leave_out(error));
-    exporter.all(store.export()?)?;
+    match &mut source {
+        Records::Directory(store, damage) => {
+            damage.iter().for_each(|error| exporter.leave_out(error));
+            exporter.all(store.export()?)?;
+        }
+        Records::Server(server) => exporter.all_of_server(server)?,
+    }
     let (written, left_out) = (exporter.written, exporter.left_out);
     exporter.target.finish()?;
     report(&arguments.file, written, left_out, output)?;
@@ -53,13 +62,34 @@ enum OnDamage {
     LeaveOut,
 }
 
-/// The store, and the damage that had to be passed over to open it.
+/// Where the records come from.
+enum Records {
+    /// A store in a directory, and the damage that had to be passed over to open it.
+    Directory(Box<KvStore>, Vec<Error>),
+    /// A server.
+    Server(Box<RemoteStore>),
+}
+
+impl Records {
+    fn open(context: &Context, on_damage: OnDamage) -> Result<Records> {
+        match (context.target(), on_damage) {
+            (Whence::Server(endpoint), OnDamage::Stop) => {
+                Ok(Records::Server(Box::new(RemoteStore::new(endpoint.connect()?))))
+            }
+            _ => {
+                let (store, damage) = open(context, on_damage)?;
+                Ok(Records::Directory(Box::new(store), damage))
+            }
+        }
+    }
+}
+
 fn open(context: &Context, on_damage: OnDamage) -> Result<(KvStore, Vec<Error>)> {
-    match KvStore::open_with(context.directory(), context.reading()) {
+    match KvStore::open_with(context.directory()?, context.reading()) {
         Ok(store) => Ok((store, Vec::new())),
         // A bad line of a KVS1 log is text, to be mended by hand: there is no store yet to salvage.
         Err(error @ Error::Damaged { .. }) if on_damage == OnDamage::LeaveOut => {
-            let store = KvStore::salvage(context.directory(), context.reading())?;
+            let store = KvStore::salvage(context.directory()?, context.reading())?;
             let mut damage = store.skipped_damage().to_vec();
             if damage.is_empty() {
                 damage.push(error);
@@ -75,6 +105,8 @@ struct Exporter<'a> {
     format: Format,
     style: Style,
     on_damage: OnDamage,
+    /// The line that is being written.
+    line: Vec<u8>,
     written: u64,
     left_out: u64,
 }
@@ -83,10 +115,9 @@ impl Exporter<'_> {
     fn all(&mut self, entries: Export<'_>) -> Result<()> {
         let mut progress = Progress::new("exporting", Unit::Entries);
         let total = entries.total();
-        let mut line = Vec::new();
         for entry in entries {
             match entry {
-                Ok(entry) => self.write(&entry, &mut line)?,
+                Ok(entry) => self.write(&entry.into())?,
                 Err(error) if self.on_damage == OnDamage::LeaveOut && is_of_one_record(&error) => {
                     self.leave_out(&error);
                 }
@@ -99,11 +130,30 @@ impl Exporter<'_> {
         Ok(())
     }
 
-    fn write(&mut self, entry: &Entry, line: &mut Vec<u8>) -> Result<()> {
-        line.clear();
-        let held = self.format.write(entry, line);
+    fn all_of_server(&mut self, server: &mut RemoteStore) -> Result<()> {
+        let mut progress = Progress::new("exporting", Unit::Entries);
+        let total = server.count(None)?;
+        let query = Query { prefix: b"", detail: Detail::Everything };
+        let left_out = server.list(&query, &mut |record| {
+            self.write(&record)?;
+            if self.written.is_multiple_of(PROGRESS_STEP) {
+                progress.update(self.written, Some(total));
+            }
+            Ok(Flow::Continue)
+        })?;
+        if left_out > 0 {
+            let message =
+                format!("left out {} of other types than strings", counted(left_out, "key"));
+            warn(self.style, Exit::Input, &message);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, record: &Record) -> Result<()> {
+        self.line.clear();
+        let held = self.format.write(record, &mut self.line);
         held.map_err(|detail| Failure::new(Exit::Input, detail))?;
-        self.target.write(line)?;
+        self.target.write(&self.line)?;
         self.written += 1;
         Ok(())
     }

@@ -1,13 +1,15 @@
 //! `list`: prints the keys, one a line, in no particular order.
 
-use aryavarth::{Create, Entry};
+use aryavarth::Create;
 
 use super::Context;
 use crate::arguments::List;
-use crate::failure::Result;
+use crate::exit::Exit;
+use crate::failure::{Result, warn};
 use crate::formats::escape;
-use crate::output::{Output, Style};
+use crate::output::{Output, Style, counted};
 use crate::spelling::{JsonEntry, Values};
+use crate::store::{Detail, Flow, Query, Record};
 
 /// Runs the command.
 ///
@@ -19,23 +21,39 @@ pub fn run(arguments: &List, context: &Context, output: &mut Output) -> Result<(
         None => Vec::new(),
     };
     let values = if arguments.values { Values::Shown } else { Values::Hidden };
-    let store = context.visit(Create::Never)?;
-    for entry in store.iter_prefix(prefix).take(arguments.limit.unwrap_or(usize::MAX)) {
-        let entry = entry?;
+    let detail = match (values, output.style()) {
+        (Values::Hidden, Style::Text) => Detail::Key,
+        (Values::Hidden, Style::Json) => Detail::Expiry,
+        (Values::Shown, Style::Text) => Detail::Value,
+        (Values::Shown, Style::Json) => Detail::Everything,
+    };
+    let mut store = context.visit(Create::Never)?;
+    let mut left = arguments.limit.unwrap_or(usize::MAX);
+    if left == 0 {
+        return Ok(());
+    }
+    let left_out = store.list(&Query { prefix: &prefix, detail }, &mut |record| {
         match output.style() {
-            Style::Json => output.json(&JsonEntry::new(&entry, values))?,
-            Style::Text => output.bytes(&text(&entry, values))?,
+            Style::Json => output.json(&JsonEntry::new(&record, values))?,
+            Style::Text => output.bytes(&text(&record, values))?,
         }
+        left -= 1;
+        Ok(if left == 0 { Flow::Stop } else { Flow::Continue })
+    })?;
+    if left_out > 0 {
+        let keys = counted(left_out, "key");
+        let message = format!("left out {keys} of other types than strings");
+        warn(output.style(), Exit::Input, &message);
     }
     Ok(())
 }
 
-fn text(entry: &Entry, values: Values) -> Vec<u8> {
+fn text(record: &Record, values: Values) -> Vec<u8> {
     let mut line = Vec::new();
-    escape(&entry.key, &mut line);
+    escape(&record.key, &mut line);
     if values == Values::Shown {
         line.push(b'\t');
-        escape(&entry.value, &mut line);
+        escape(&record.value, &mut line);
     }
     line.push(b'\n');
     line

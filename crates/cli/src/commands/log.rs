@@ -52,7 +52,7 @@ pub fn run(arguments: &Log, context: &Context, output: &mut Output) -> Result<()
     if left == 0 {
         return Ok(());
     }
-    read_log(context.directory(), &context.reading(), |record| {
+    read_log(context.directory()?, &context.reading(), |record| {
         printed = output.json(&line(&record, view));
         left -= 1;
         if printed.is_err() || left == 0 {

@@ -1,14 +1,18 @@
-//! One file for each command, each with one `run`: open, ask, print.
+//! One file for each command, each with one `run`: open, ask, print, whether the store is in a
+//! directory or behind a server.
 //!
 //! A visit is as short as its command: those that touch a few keys open the store without threads
 //! of its own; those that move much data let it maintain itself meanwhile.
 
 mod backup;
 mod bench;
+mod cli;
 mod compact;
 mod completions;
+mod copy;
 mod count;
 mod export;
+mod fill;
 mod get;
 mod import;
 mod list;
@@ -24,21 +28,65 @@ use std::path::{Path, PathBuf};
 
 use aryavarth::{Create, Durability, KvStore, Maintenance, Options};
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, Server};
 use crate::exit::Exit;
-use crate::failure::Result;
-use crate::output::Output;
+use crate::failure::{Failure, Result};
+use crate::output::{Output, Style};
+use crate::remote::{Address, Endpoint, RemoteIngest, RemoteStore, warn_of_password};
+use crate::store::{Ingest, Store};
+
+/// Where the store is.
+pub enum Target {
+    /// In a directory.
+    Directory(PathBuf),
+    /// Behind a server.
+    Server(Box<Endpoint>),
+}
 
 /// What all commands share: where the store is, and how it is opened.
 pub struct Context {
-    directory: PathBuf,
+    target: Target,
     durability: Durability,
+    /// How the command is called.
+    command: &'static str,
+    /// How servers are reached.
+    server: Server,
 }
 
 impl Context {
+    /// Where the store is.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// How servers are reached, for those that the command itself names.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
     /// The directory of the store.
-    pub fn directory(&self) -> &Path {
-        &self.directory
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] if it is behind a server, whose files the command cannot get at.
+    pub fn directory(&self) -> Result<&Path> {
+        match &self.target {
+            Target::Directory(directory) => Ok(directory),
+            Target::Server(endpoint) => Err(self.needs_files(&endpoint.address)),
+        }
+    }
+
+    fn needs_files(&self, address: &Address) -> Failure {
+        let command = self.command;
+        let message = format!(
+            "`{command}` works on the files of a store, which are out of reach behind {address}"
+        );
+        let hint = match command {
+            "backup" => format!(
+                "`aryavarth --addr {address} cli BGSAVE` makes a backup where the server runs"
+            ),
+            _ => format!("run `aryavarth --dir DIR {command}` where the files are"),
+        };
+        Failure::new(Exit::Usage, message).hinted(Exit::Usage, hint)
     }
 
     /// How the store is opened for a visit that changes nothing by itself.
@@ -53,17 +101,33 @@ impl Context {
     ///
     /// # Errors
     /// As [`KvStore::open_with`]; `create` says what happens if there is no store.
-    pub fn visit(&self, create: Create) -> Result<KvStore> {
-        Ok(KvStore::open_with(&self.directory, self.reading().create(create))?)
+    pub fn visit(&self, create: Create) -> Result<Store> {
+        match &self.target {
+            Target::Directory(directory) => {
+                let store = KvStore::open_with(directory, self.reading().create(create))?;
+                Ok(Store::Directory(Box::new(store)))
+            }
+            Target::Server(endpoint) => {
+                Ok(Store::Server(Box::new(RemoteStore::new(endpoint.connect()?))))
+            }
+        }
     }
 
-    /// Opens the store for long work, during which it maintains itself.
+    /// Opens the store to be filled; one in a directory maintains itself meanwhile.
     ///
     /// # Errors
     /// As [`visit`](Context::visit).
-    pub fn work(&self, create: Create) -> Result<KvStore> {
-        let options = self.reading().create(create).maintenance(Maintenance::Background);
-        Ok(KvStore::open_with(&self.directory, options)?)
+    pub fn fill(&self) -> Result<Ingest> {
+        match &self.target {
+            Target::Directory(directory) => {
+                let options = self.reading().create(Create::IfMissing);
+                let options = options.maintenance(Maintenance::Background);
+                Ok(Ingest::into_directory(KvStore::open_with(directory, options)?))
+            }
+            Target::Server(endpoint) => {
+                Ok(Ingest::Server(Box::new(RemoteIngest::new(endpoint.connect()?))))
+            }
+        }
     }
 }
 
@@ -72,14 +136,49 @@ impl Context {
 /// # Errors
 /// Whatever kept it from doing all it was asked.
 pub fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
-    let context = Context { directory: arguments.dir, durability: arguments.durability };
+    let directory = arguments.dir.display().to_string();
+    let context = Context {
+        target: target(&arguments.server, arguments.dir, &arguments.command, output.style())?,
+        durability: arguments.durability,
+        command: arguments.command.name(),
+        server: arguments.server,
+    };
     let advice = match arguments.command {
         // Not the store in --dir is missing, but the backup.
         Command::Restore(_) => "name a directory that `aryavarth backup` made".to_owned(),
-        _ => format!("`aryavarth --dir {} set KEY VALUE` makes one", context.directory.display()),
+        _ => format!("`aryavarth --dir {directory} set KEY VALUE` makes one"),
     };
     dispatch(arguments.command, &context, output)
         .map_err(|failure| failure.hinted(Exit::NoStore, advice))
+}
+
+fn target(server: &Server, directory: PathBuf, command: &Command, style: Style) -> Result<Target> {
+    let address = match (command, server.addr.as_deref().filter(|text| !text.is_empty())) {
+        (command, _) if !command.may_have_server() => None,
+        (Command::Cli(_), None) => Some(Address::local()),
+        (_, text) => text.map(|text| address("--addr", text, style)).transpose()?,
+    };
+    match address {
+        None => Ok(Target::Directory(directory)),
+        Some(address) => Ok(Target::Server(Box::new(Endpoint::of(server, address, style)?))),
+    }
+}
+
+/// The address given as `option`.
+///
+/// # Errors
+/// [`Exit::Usage`] if it is none.
+pub fn address(option: &str, text: &str, style: Style) -> Result<Address> {
+    let address = Address::parse(text)
+        .map_err(|detail| Failure::new(Exit::Usage, format!("{option}: {detail}")))?;
+    let is_typed = std::env::args_os().any(|typed| {
+        let typed = typed.as_encoded_bytes();
+        typed.ends_with(text.as_bytes())
+    });
+    if address.password.is_some() && is_typed {
+        warn_of_password(option, style);
+    }
+    Ok(address)
 }
 
 fn dispatch(command: Command, context: &Context, output: &mut Output) -> Result<()> {
@@ -94,8 +193,9 @@ fn dispatch(command: Command, context: &Context, output: &mut Output) -> Result<
         Command::Compact(arguments) => compact::run(&arguments, context, output),
         Command::Backup(arguments) => backup::run(&arguments, context, output),
         Command::Restore(arguments) => backup::run_restore(&arguments, context, output),
-        Command::Import(arguments) => import::run(&arguments, context, output),
+        Command::Import(arguments) => import::run(arguments, context, output),
         Command::Export(arguments) => export::run(&arguments, context, output),
+        Command::Cli(arguments) => cli::run(&arguments, context, output),
         Command::Log(arguments) => log::run(&arguments, context, output),
         Command::Bench(arguments) => bench::run(&arguments, context, output),
         Command::Serve(arguments) => serve::run(arguments),

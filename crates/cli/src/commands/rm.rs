@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use aryavarth::{Create, WriteBatch};
+use aryavarth::Create;
 
 use super::Context;
 use crate::arguments::Rm;
@@ -14,22 +14,13 @@ use crate::failure::{Failure, Result};
 /// # Errors
 /// [`Exit::NotFound`] if any key was not there; whatever opening and writing give.
 pub fn run(arguments: &Rm, context: &Context) -> Result<()> {
-    let store = context.visit(Create::Never)?;
-    let mut batch = WriteBatch::new();
-    let mut missing = Vec::new();
-    for text in &arguments.keys {
-        let key = arguments.spelling.bytes(text)?;
-        // The store is ours alone until we close it, so nobody takes the key in between.
-        if store.contains(&key)? {
-            batch.remove(key);
-        } else {
-            missing.push(text);
-        }
-    }
-    if !batch.is_empty() {
-        store.write(&batch)?;
-    }
+    let keys = arguments.keys.iter().map(|text| arguments.spelling.bytes(text));
+    let keys: Vec<Vec<u8>> = keys.collect::<Result<_>>()?;
+    let mut store = context.visit(Create::Never)?;
+    let found = store.remove(&keys)?;
     store.close()?;
+    let asked = arguments.keys.iter().zip(found);
+    let missing: Vec<&OsString> = asked.filter(|(_, found)| !found).map(|(text, _)| text).collect();
     if missing.is_empty() { Ok(()) } else { Err(not_found(&missing, arguments.keys.len())) }
 }
 

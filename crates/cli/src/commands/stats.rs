@@ -2,22 +2,56 @@
 
 use std::fmt::Write as _;
 
-use aryavarth::Create;
+use aryavarth::{Create, Stats};
 use indicatif::{HumanBytes, HumanCount};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::Context;
 use crate::failure::Result;
 use crate::output::Output;
+use crate::store::Store;
 
 /// Runs the command.
 ///
 /// # Errors
 /// Whatever opening gives.
 pub fn run(context: &Context, output: &mut Output) -> Result<()> {
-    let store = context.visit(Create::Never)?;
-    store.sweep_expired()?;
-    let stats = store.stats();
+    match context.visit(Create::Never)? {
+        Store::Directory(store) => {
+            store.sweep_expired()?;
+            of_directory(&store.stats(), output)
+        }
+        Store::Server(mut server) => of_server(&server.info()?, output),
+    }
+}
+
+/// INFO as the server writes it, or as an object with an object for each section.
+fn of_server(info: &str, output: &mut Output) -> Result<()> {
+    let mut sections = Map::new();
+    let mut name = String::new();
+    for line in info.lines().map(str::trim_end) {
+        if let Some(title) = line.strip_prefix('#') {
+            name = title.trim().to_ascii_lowercase().replace(' ', "_");
+        } else if let Some((field, value)) = line.split_once(':') {
+            let section = sections.entry(name.clone()).or_insert_with(|| json!({}));
+            section[field] = figure(value);
+        }
+    }
+    let text = info.replace("\r\n", "\n");
+    output.result(&sections, text.trim())
+}
+
+fn figure(text: &str) -> Value {
+    // Versions and times look like numbers, but lose their zeros as such.
+    let is_plain = text.parse::<f64>().is_ok_and(f64::is_finite)
+        && (text == "0" || text.starts_with("0.") || !text.starts_with('0'));
+    match serde_json::from_str(text) {
+        Ok(number @ Value::Number(_)) if is_plain => number,
+        _ => json!(text),
+    }
+}
+
+fn of_directory(stats: &Stats, output: &mut Output) -> Result<()> {
     let json = json!({
         "keys": stats.keys,
         "segments": stats.segments,

@@ -17,7 +17,7 @@ use crate::progress::{Progress, Unit};
 /// [`Exit::Damage`] if there is any, after all of it is printed.
 pub fn run(context: &Context, output: &mut Output) -> Result<()> {
     let mut progress = Progress::new("verifying", Unit::Bytes);
-    let report = verify_directory(context.directory(), &context.reading(), |step| {
+    let report = verify_directory(context.directory()?, &context.reading(), |step| {
         progress.update(step.done, Some(step.total));
     })?;
     drop(progress);

@@ -9,13 +9,14 @@
 //! Bytes that are not UTF-8 are spelled in base64; `expires_at` is in milliseconds since 1970. The
 //! other spellings of KVS1 are read as well, but have no room for either.
 
+use aryavarth::UnixMillis;
 use aryavarth::kvs1::{self, Command};
-use aryavarth::{Entry, UnixMillis};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Operation;
 use crate::spelling::{from_base64, spell};
+use crate::store::Record;
 
 /// Fields that KVS1 does not know.
 const EXTENSIONS: [&str; 3] = ["key_base64", "value_base64", "expires_at"];
@@ -52,10 +53,10 @@ impl<'a> JsonRecord<'a> {
     }
 }
 
-/// Appends `entry` as a Set.
-pub fn write(entry: &Entry, line: &mut Vec<u8>) {
-    let record = JsonRecord::set(&entry.key, &entry.value, entry.expires_at);
-    serde_json::to_writer(line, &record).expect("a record is always JSON");
+/// Appends `record` as a Set.
+pub fn write(record: &Record, line: &mut Vec<u8>) {
+    let json = JsonRecord::set(&record.key, &record.value, record.expires_at);
+    serde_json::to_writer(line, &json).expect("a record is always JSON");
 }
 
 /// One line as it is read.

@@ -16,13 +16,14 @@ mod tsv;
 
 use std::path::Path;
 
-use aryavarth::{Entry, UnixMillis};
+use aryavarth::UnixMillis;
 use clap::ValueEnum;
 
 pub use jsonl::JsonRecord;
 pub use tsv::escape;
 
 use crate::files::Place;
+use crate::store::Record;
 
 /// How records are written in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -84,15 +85,15 @@ impl Format {
         }
     }
 
-    /// Appends `entry`'s line, with its newline, to `line`.
+    /// Appends `record`'s line, with its newline, to `line`.
     ///
     /// # Errors
-    /// Why the format cannot hold the entry.
-    pub fn write(self, entry: &Entry, line: &mut Vec<u8>) -> Result<(), String> {
+    /// Why the format cannot hold the record.
+    pub fn write(self, record: &Record, line: &mut Vec<u8>) -> Result<(), String> {
         match self {
-            Format::Jsonl => jsonl::write(entry, line),
-            Format::Tsv => tsv::write(entry, line),
-            Format::Lines => lines::write(entry, line)?,
+            Format::Jsonl => jsonl::write(record, line),
+            Format::Tsv => tsv::write(record, line),
+            Format::Lines => lines::write(record, line)?,
         }
         line.push(b'\n');
         Ok(())
@@ -103,19 +104,14 @@ impl Format {
 mod tests {
     use super::*;
 
-    fn entry(key: &[u8], value: &[u8], expires_at: Option<u64>) -> Entry {
+    fn entry(key: &[u8], value: &[u8], expires_at: Option<u64>) -> Record {
         let expires_at = expires_at.map(UnixMillis);
-        Entry {
-            key: key.to_vec(),
-            value: value.to_vec(),
-            version: aryavarth::Sequence(1),
-            expires_at,
-        }
+        Record { key: key.to_vec(), value: value.to_vec(), version: Some(1), expires_at }
     }
 
-    fn line(format: Format, entry: &Entry) -> Vec<u8> {
+    fn line(format: Format, record: &Record) -> Vec<u8> {
         let mut line = Vec::new();
-        format.write(entry, &mut line).unwrap();
+        format.write(record, &mut line).unwrap();
         assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
         assert_eq!(line.pop(), Some(b'\n'));
         line

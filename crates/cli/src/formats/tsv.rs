@@ -1,9 +1,8 @@
 //! `tsv`: key, tab, value. A tab, newline, carriage return or backslash in either is written as
 //! `\t`, `\n`, `\r` or `\\`; every other byte as it is.
 
-use aryavarth::Entry;
-
 use super::Operation;
+use crate::store::Record;
 
 /// What stands for what.
 const ESCAPES: [(u8, u8); 4] = [(b'\t', b't'), (b'\n', b'n'), (b'\r', b'r'), (b'\\', b'\\')];
@@ -23,10 +22,10 @@ pub fn parse(line: &[u8]) -> Result<Operation, String> {
 }
 
 /// Appends key, tab and value.
-pub fn write(entry: &Entry, line: &mut Vec<u8>) {
-    escape(&entry.key, line);
+pub fn write(record: &Record, line: &mut Vec<u8>) {
+    escape(&record.key, line);
     line.push(b'\t');
-    escape(&entry.value, line);
+    escape(&record.value, line);
 }
 
 /// Appends `bytes` such that they stay on one line and in one field.

@@ -4,9 +4,11 @@
 
 mod crash;
 mod exits;
+mod fake;
 mod listing;
 mod pipes;
 mod scripts;
+mod server;
 mod transfer;
 mod upkeep;
 mod values;
@@ -75,7 +77,10 @@ impl Place {
 
 fn aryavarth() -> Command {
     let mut command = Command::from_std(std::process::Command::new(program()));
-    command.env_remove("ARYAVARTH_DIR").timeout(std::time::Duration::from_secs(300));
+    for name in ["DIR", "ADDR", "USER", "PASSWORD", "FROM_PASSWORD"] {
+        command.env_remove(format!("ARYAVARTH_{name}"));
+    }
+    command.timeout(std::time::Duration::from_secs(300));
     command
 }
 

@@ -30,6 +30,9 @@ mod fault;
 
 use fault::{Protection, Registration};
 
+/// Pages whose residence is asked for at once: those behind them are read ahead by then.
+const MOST_PAGES_ASKED: usize = 16;
+
 /// A file's bytes as shared memory.
 #[derive(Debug)]
 pub(super) struct Mapping {
@@ -82,6 +85,34 @@ impl Mapping {
         // long as `self`. Every page of it can be read: the file's, or zeros by `fault`. Nobody
         // writes the range while it is borrowed, by the contract above.
         unsafe { slice::from_raw_parts(start, length) }
+    }
+
+    /// Whether the pages of the range are in memory, as far as the machine tells. By the time the
+    /// caller looks at them they may not be any more.
+    ///
+    /// # Panics
+    /// If the range is not inside the mapping.
+    #[cfg(target_os = "linux")]
+    pub(super) fn is_resident(&self, offset: usize, length: usize) -> bool {
+        let page = rustix::param::page_size();
+        let start = self.at(offset, length);
+        let before = start.addr() % page;
+        let pages = (before + length).div_ceil(page);
+        let mut resident = [0_u8; MOST_PAGES_ASKED];
+        let asked = pages.min(MOST_PAGES_ASKED);
+        let first = start.wrapping_sub(before);
+        // SAFETY: `first` is the start of a page of the mapping, which begins at one itself; the pages
+        // asked for begin inside the range that `at` proved to be in it; `resident` has a byte for
+        // each. The call touches none of the pages.
+        let answer = unsafe { libc::mincore(first.cast(), asked * page, resident.as_mut_ptr()) };
+        // What cannot be told is left to be found out.
+        answer != 0 || resident[..asked].iter().all(|byte| byte & 1 == 1)
+    }
+
+    /// Elsewhere nobody tells.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn is_resident(&self, _offset: usize, _length: usize) -> bool {
+        true
     }
 
     /// Copies `bytes` to `offset`.

@@ -74,6 +74,8 @@ pub trait Disk: Send + Sync + Debug {
     fn wall_clock(&self) -> UnixMillis;
     /// A clock that only goes forward, from an arbitrary start.
     fn monotonic(&self) -> Duration;
+    /// Lets the calling thread give way to others, as it does what nobody waits for.
+    fn give_way(&self) {}
     /// A number nobody can guess, for ids and hash seeds.
     fn random(&self) -> u64;
 }
@@ -108,6 +110,10 @@ pub trait DiskFile: Send + Sync + Debug {
     /// Whether the machine failed to bring in some page of the mapping since the file was opened.
     fn has_faulted(&self) -> bool {
         false
+    }
+    /// Whether reading the range waits for no device, as far as the machine can tell.
+    fn is_resident(&self, _offset: u64, _length: usize) -> bool {
+        true
     }
     /// Writes all of `bytes` at `offset`, below the allocated length. On an error any part of them
     /// may have been written.

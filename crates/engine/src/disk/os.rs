@@ -59,7 +59,17 @@ impl OsDisk {
     }
 }
 
+/// How nice the threads are that nobody waits for: of the processor they get a tenth when others want
+/// it too.
+const NICENESS: i32 = 10;
+
 impl Disk for OsDisk {
+    #[cfg(target_os = "linux")]
+    fn give_way(&self) {
+        // On Linux this is about the calling thread. It is a favour, so a refusal is no failure.
+        let _ = rustix::process::setpriority_process(None, NICENESS);
+    }
+
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
         Ok(Arc::new(OsFile::open(path, access)?))
     }

@@ -297,6 +297,20 @@ impl Segment {
         }
     }
 
+    /// Whether reading the record at `offset` waits for no device, as far as the machine can tell.
+    pub fn is_resident(&self, guard: &Guard, offset: u64) -> bool {
+        let file = &**self.file.load(guard).expect("a segment always has a file");
+        let readable = self.end().saturating_sub(offset);
+        let first = readable.min(FIRST_FETCH) as usize;
+        if !file.is_resident(offset, first) {
+            return false;
+        }
+        let header = file.read(offset, first).ok().and_then(|bytes| Header::decode(&bytes).ok());
+        header.is_none_or(|header| {
+            file.is_resident(offset, header.record_length().min(readable) as usize)
+        })
+    }
+
     /// Reads the record at `offset`, proves it by its checksum and hands it to `take`. (`take` may
     /// be called twice; the last answer counts.)
     ///

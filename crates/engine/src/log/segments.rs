@@ -366,7 +366,7 @@ impl Segments {
             next_segment: registry.next_segment,
             next_sequence: self.next_sequence(),
             origin: registry.origin,
-            clock: self.clock.now(),
+            clock: self.clock.to_record(),
             segments: registry.by_id.values().map(|segment| segment.entry()).collect(),
         }
     }

@@ -166,6 +166,7 @@ fn upkeep(core: &Core) {
 
 fn maintenance_loop(core: &Core) {
     let mut work = Work::default();
+    core.options.disk.give_way();
     while !core.signals.is_stopping() {
         core.signals.maintenance.wait(TICK);
         if core.segments.fence.check().is_ok() {
@@ -192,6 +193,7 @@ impl Work {
         self.idle_rounds = if quiet { self.idle_rounds + 1 } else { 0 };
         self.appended = appended;
         let effort = if self.idle_rounds >= 4 { Effort::Idle } else { Effort::Busy };
+        expiry::record_clock(core);
         self.sweep.step(core);
         loop {
             // Between any two segments: while compaction has its hands full, the log grows most.

@@ -135,6 +135,17 @@ impl Core {
         Ok(answer)
     }
 
+    /// Whether reading the records that may be of a key with `hash` waits for no device.
+    pub fn is_resident(&self, hash: KeyHash, guard: &Guard) -> bool {
+        let mut resident = true;
+        let look = |location: Location| {
+            resident &= self.segment(location, guard).is_resident(guard, location.offset());
+            Ok::<_, std::convert::Infallible>(false)
+        };
+        let Ok(_) = self.index.find(guard, hash, look);
+        resident
+    }
+
     /// Brings the beginnings of the records that may be of a key with `hash` into the cache.
     pub fn touch_records(&self, hash: KeyHash, guard: &Guard) {
         let touch = |location: Location| {

@@ -364,6 +364,7 @@ impl Core {
         if self.options.maintenance == Maintenance::Background && checkpoint::is_worthwhile(self) {
             checkpoint::write(self)?;
         }
+        let pledged = self.segments.clock.withdraw_pledge();
         let mut survivors = self.maintenance.lock().expect("no panic during maintenance");
         survivors.seal(self)?;
         self.seal_filled()?;
@@ -372,8 +373,10 @@ impl Core {
             self.segments.retire(&[prepared])?;
         }
         let active = self.appender().active().cloned();
-        let Some(active) = active else { return Ok(()) };
-        if active.synced() >= active.end() && active.file().length() == active.end() {
+        let Some(active) = active else {
+            return if pledged { self.segments.save_manifest() } else { Ok(()) };
+        };
+        if !pledged && active.synced() >= active.end() && active.file().length() == active.end() {
             return Ok(());
         }
         if self.options.durability != Durability::Always || active.synced() < active.end() {

@@ -80,6 +80,12 @@ impl Reader<'_> {
         })
     }
 
+    /// Whether reading `key` waits for no device, as far as the machine can tell. Costs a call to it.
+    pub fn is_resident(&self, key: &[u8]) -> bool {
+        let core = self.store.core();
+        core.is_resident(core.hash(key), &self.guard)
+    }
+
     /// Brings what reading these keys will need nearer to the processor, for all of them at once
     /// rather than one after the other. For the first [`WARMED`](Reader::WARMED) of them.
     pub fn warm<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {

@@ -11,9 +11,10 @@
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
+use aryavarth::limits::{MAX_BATCH_BYTES, MAX_SEGMENT_SIZE, MIN_KEY_LENGTH};
 use aryavarth::{Effect, EntryRef, UnixMillis};
 
-use super::error::CommandError;
+use super::error::{CommandError, CommandResult};
 use super::flags::Flags;
 use super::table::CommandSpec;
 use super::turn::Turn;
@@ -21,6 +22,13 @@ use crate::proposer::{BatchNumber, State};
 use crate::resp::Reply;
 use crate::server::Server;
 use crate::session::Session;
+
+/// Most bytes of records in one batch, and of those before its last: what the store takes, less some
+/// room for what frames them.
+const MOST: u64 = MAX_BATCH_BYTES - (1 << 20);
+const MOST_BEFORE_LAST: u64 = MAX_SEGMENT_SIZE - (1 << 20);
+/// Bytes of a record around its key and its value, at most.
+const RECORD_OVERHEAD: u64 = 48;
 
 /// A value by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,15 +166,86 @@ impl<'s> Context<'_, 's> {
         self.read(key, |entry| entry.expires_at)
     }
 
+    /// From here on, unsettled effects are seen: what is read of several keys is then from one moment.
+    /// The reply waits for what it saw.
+    pub fn see_everything(&mut self) {
+        self.sight = Sight::Everything;
+    }
+
     // --- writing ---
 
     /// Gives `key` a value, until `expires_at` if that is given. A deadline that has passed takes the
     /// key away.
-    pub fn set(&mut self, key: &[u8], value: &[u8], expires_at: Option<UnixMillis>) {
+    ///
+    /// # Errors
+    /// As [`check`](Context::check); nothing is written then. A command that writes several keys
+    /// checks all of them before, so that it writes all or none.
+    #[inline]
+    pub fn set(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        expires_at: Option<UnixMillis>,
+    ) -> CommandResult {
+        self.check(key, value.len())?;
         if expires_at.is_some_and(|at| at <= self.now()) {
-            return self.remove(key);
+            self.remove(key);
+        } else {
+            self.stage(key, Effect::Set { value, expires_at });
         }
-        self.stage(key, Effect::Set { value, expires_at });
+        Ok(())
+    }
+
+    /// Checks that the store takes this key with a value of `length` bytes. What it would not take
+    /// must not get into a batch: the commands of others in it would fail, too.
+    ///
+    /// # Errors
+    /// A text that names the limit.
+    #[inline]
+    pub fn check(&mut self, key: &[u8], length: usize) -> CommandResult {
+        let hot = self.turn.server.config.hot();
+        let (longest_key, longest_value) = (hot.max_key_length(), hot.max_value_length());
+        if key.len() < MIN_KEY_LENGTH || key.len() > longest_key || length > longest_value {
+            return Err(refused_length(key.len(), longest_key, length, longest_value));
+        }
+        let record = record(key, length);
+        self.check_room(record, record)
+    }
+
+    /// Checks several keys with the lengths of their values, and all of them together.
+    ///
+    /// # Errors
+    /// As [`check`](Context::check).
+    pub fn check_all<'k>(
+        &mut self,
+        pairs: impl Iterator<Item = (&'k [u8], usize)>,
+    ) -> CommandResult {
+        let (mut total, mut last) = (0, 0);
+        for (key, length) in pairs {
+            self.check(key, length)?;
+            last = record(key, length);
+            total += last;
+        }
+        self.check_room(total, last)
+    }
+
+    /// Checks that records of `total` bytes, the last of `last` bytes, fit in the open batch. In a
+    /// transaction none is known to be the last.
+    #[inline]
+    fn check_room(&mut self, total: u64, last: u64) -> CommandResult {
+        let (records, bytes) = self.turn.proposer().gathered();
+        let all = bytes + records as u64 * RECORD_OVERHEAD + total;
+        let before_last = match self.place {
+            Place::Alone => all - last,
+            Place::Transaction => all,
+        };
+        if all <= MOST && before_last <= MOST_BEFORE_LAST {
+            return Ok(());
+        }
+        Err(CommandError::text(
+            "ERR too much is written at once: a command or a transaction that writes several values \
+             writes 127 MiB at most",
+        ))
     }
 
     /// Takes `key` away.
@@ -200,4 +279,29 @@ impl<'s> Context<'_, 's> {
     pub fn rest(&mut self, span: Duration) {
         self.after = After::Until(crate::clock::monotonic() + span);
     }
+}
+
+/// Bytes of a record, at most.
+fn record(key: &[u8], length: usize) -> u64 {
+    (key.len() + length) as u64 + RECORD_OVERHEAD
+}
+
+/// Why a key or a value is not taken.
+#[cold]
+fn refused_length(
+    key: usize,
+    longest_key: usize,
+    value: usize,
+    longest_value: usize,
+) -> CommandError {
+    CommandError::new(if key < MIN_KEY_LENGTH {
+        "ERR the key is empty: a key has at least 1 byte".to_owned()
+    } else if key > longest_key {
+        format!("ERR the key has {key} bytes: at most {longest_key} are allowed (max-key-length)")
+    } else {
+        format!(
+            "ERR the value has {value} bytes: at most {longest_value} are allowed \
+             (max-value-length)"
+        )
+    })
 }

@@ -10,10 +10,13 @@
 
 pub mod absent;
 pub(crate) mod acl;
+mod apart;
+mod bits;
 mod client;
 mod config;
 mod connection;
 mod context;
+mod counters;
 pub mod docs;
 mod error;
 pub mod flags;
@@ -24,6 +27,8 @@ mod introspection;
 pub mod keys;
 mod memory;
 mod observe;
+mod options;
+mod parts;
 mod persist;
 mod specs;
 mod strings;
@@ -47,8 +52,35 @@ fn dispatch(cx: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> 
     match cx.spec.id {
         Id::Get => strings::get(cx, args, reply),
         Id::Set => strings::set(cx, args, reply),
-        Id::Incr => strings::incr(cx, args, reply),
+        Id::SetNx => strings::setnx(cx, args, reply),
+        Id::SetEx => strings::setex(cx, args, reply),
+        Id::PSetEx => strings::psetex(cx, args, reply),
+        Id::GetSet => strings::getset(cx, args, reply),
+        Id::GetDel => strings::getdel(cx, args, reply),
+        Id::GetEx => strings::getex(cx, args, reply),
+        Id::MGet => strings::mget(cx, args, reply),
         Id::MSet => strings::mset(cx, args, reply),
+        Id::MSetNx => strings::msetnx(cx, args, reply),
+        Id::MSetEx => strings::msetex(cx, args, reply),
+        Id::DelEx => strings::delex(cx, args, reply),
+        Id::Digest => strings::digest(cx, args, reply),
+        Id::Append => parts::append(cx, args, reply),
+        Id::StrLen => parts::strlen(cx, args, reply),
+        Id::GetRange | Id::SubStr => parts::getrange(cx, args, reply),
+        Id::SetRange => parts::setrange(cx, args, reply),
+        Id::Lcs => parts::lcs(cx, args, reply),
+        Id::Incr => counters::incr(cx, args, reply),
+        Id::Decr => counters::decr(cx, args, reply),
+        Id::IncrBy => counters::incrby(cx, args, reply),
+        Id::DecrBy => counters::decrby(cx, args, reply),
+        Id::IncrByFloat => counters::incrbyfloat(cx, args, reply),
+        Id::SetBit => bits::setbit(cx, args, reply),
+        Id::GetBit => bits::getbit(cx, args, reply),
+        Id::BitCount => bits::bitcount(cx, args, reply),
+        Id::BitPos => bits::bitpos(cx, args, reply),
+        Id::BitOp => bits::bitop(cx, args, reply),
+        Id::BitField => bits::bitfield(cx, args, reply),
+        Id::BitFieldRo => bits::bitfield_ro(cx, args, reply),
         Id::Del | Id::Unlink => strings::del(cx, args, reply),
         Id::Multi => transactions::multi(cx, args, reply),
         Id::Exec => transactions::exec(cx, args, reply),

@@ -16,10 +16,11 @@ use super::context::{After, Context, Place, Sight};
 use super::error::{CommandError, CommandResult};
 use super::flags::Flags;
 use super::id::CommandId;
+use super::keys::KeyPosition;
 use super::table::{self, CommandSpec};
 use super::{absent, dispatch, transactions};
 use crate::clock;
-use crate::net::Output;
+use crate::net::{Caution, MOST_FETCHES, Output};
 use crate::proposer::{Access, State};
 use crate::resp::{Args, OwnedRequest, Reply};
 use crate::server::Server;
@@ -57,21 +58,51 @@ pub struct Turn<'s> {
     worker: usize,
     proposer: Option<MutexGuard<'s, State>>,
     pub(super) stats: &'s WorkerStats,
+    caution: &'s Caution,
     /// When the request began.
     began: Duration,
 }
 
 impl<'s> Turn<'s> {
     /// Begins a turn on worker `worker`.
-    pub fn new(server: &'s Arc<Server>, worker: usize) -> Turn<'s> {
+    pub fn new(server: &'s Arc<Server>, worker: usize, caution: &'s Caution) -> Turn<'s> {
         Turn {
             server,
             reader: server.store.reader(),
             worker,
             proposer: None,
             stats: server.stats.worker(worker),
+            caution,
             began: clock::monotonic(),
         }
+    }
+
+    /// The server.
+    pub fn server(&self) -> &'s Arc<Server> {
+        self.server
+    }
+
+    /// Has a job read the keys of a request if some of them are not in memory; says whether.
+    fn fetches(&self, session: &mut Session, spec: &'static CommandSpec, args: Args<'_>) -> bool {
+        let is_cold = |key: &KeyPosition| !self.reader.is_resident(&args[key.index]);
+        if session.fetches >= MOST_FETCHES || !spec.keys(&args).any(|key| is_cold(&key)) {
+            session.fetches = 0;
+            return false;
+        }
+        session.fetches += 1;
+        self.caution.missed(self.began);
+        let keys = OwnedRequest::of(spec.keys(&args).map(|key| &args[key.index]));
+        self.server.jobs.run(
+            self.worker,
+            session,
+            Box::new(move |server, _| {
+                for key in keys.args().iter() {
+                    // What is wrong shows when the command is tried again.
+                    let _ = server.store.contains(key);
+                }
+            }),
+        );
+        true
     }
 
     /// Fetches what reading these keys will need, all at once.
@@ -110,6 +141,9 @@ impl<'s> Turn<'s> {
         if session.transaction.is_some() && !transactions::runs_at_once(spec.id) {
             self.enqueue(session, output, spec, args);
             return Flow::Next;
+        }
+        if self.caution.is_careful(self.began) && self.fetches(session, spec, args) {
+            return Flow::Retry(Wait::Job);
         }
         let writes = spec.flags.contains(Flags::WRITE)
             || matches!(spec.id, CommandId::Exec | CommandId::Watch);
@@ -284,6 +318,7 @@ impl<'s> Turn<'s> {
     ) {
         let now = clock::monotonic();
         let took = now.saturating_sub(std::mem::replace(&mut self.began, now));
+        self.caution.note(now, took);
         self.stats.ran(spec.id, took, failed);
         let hot = self.server.config.hot();
         if hot.slow_from().is_some_and(|from| took >= from) {

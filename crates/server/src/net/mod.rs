@@ -17,6 +17,7 @@
 //! - Replies are sent in the order of their requests.
 //! - What a client can make the server remember is bounded by a limit with a name.
 
+mod caution;
 mod connection;
 mod handle;
 pub mod listener;
@@ -25,6 +26,7 @@ mod socket;
 pub mod tls;
 mod worker;
 
+pub use caution::{Caution, MOST_FETCHES};
 pub use handle::{JobDone, Message, WorkerHandle};
 pub use output::Output;
 pub use worker::{Worker, start};

@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(sendable(&mut output, &outcomes), "+a ");
         outcomes.settle(BatchNumber(1));
         assert_eq!(sendable(&mut output, &outcomes), "+a +b +c ");
-        output.sent(8);
+        output.sent(12);
         outcomes.settle(BatchNumber(2));
         assert_eq!(sendable(&mut output, &outcomes), "+d ");
         assert!(!output.is_held());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use mio::{Events, Poll, Token};
 use slab::Slab;
 
+use super::caution::Caution;
 use super::connection::{Arrived, Connection, READ, Rest};
 use super::handle::{JobDone, Message, WorkerHandle};
 use super::listener::Listener;
@@ -49,6 +50,7 @@ pub struct Worker {
     resting: Vec<usize>,
     scratch: Vec<u8>,
     ahead: Ahead,
+    caution: Caution,
     looked_after: Duration,
     /// Since when it is to end.
     stopping: Option<Duration>,
@@ -90,6 +92,7 @@ impl Worker {
             resting: Vec::new(),
             scratch: vec![0; READ],
             ahead: Ahead::default(),
+            caution: Caution::default(),
             looked_after: Duration::ZERO,
             stopping: None,
         })
@@ -205,8 +208,8 @@ impl Worker {
             let arrived = connection.read(&mut self.scratch);
             if let Arrived::Bytes(bytes) = arrived {
                 received = bytes;
-                let (server, scratch) = (&self.server, &self.scratch[..bytes]);
-                let used = evaluate(server, self.number, connection, &mut self.ahead, scratch);
+                let turn = Turn::new(&self.server, self.number, &self.caution);
+                let used = evaluate(turn, connection, &mut self.ahead, &self.scratch[..bytes]);
                 connection.input.extend_from_slice(&self.scratch[used..bytes]);
             }
         } else {
@@ -217,8 +220,8 @@ impl Worker {
                 received = bytes;
             }
             let mut input = std::mem::take(&mut connection.input);
-            let (server, ahead) = (&self.server, &mut self.ahead);
-            let used = evaluate(server, self.number, connection, ahead, &input);
+            let turn = Turn::new(&self.server, self.number, &self.caution);
+            let used = evaluate(turn, connection, &mut self.ahead, &input);
             if used == input.len() {
                 input = Vec::new();
             } else {
@@ -514,15 +517,14 @@ fn needs_more(connection: &Connection) -> bool {
 
 /// Evaluates the requests in `bytes`; returns how many bytes were used.
 fn evaluate(
-    server: &Arc<Server>,
-    worker: usize,
+    mut turn: Turn<'_>,
     connection: &mut Connection,
     ahead: &mut Ahead,
     bytes: &[u8],
 ) -> usize {
+    let server = turn.server();
     let pause_above = pause_above(server);
     let mut used = 0;
-    let mut turn = Turn::new(server, worker);
     while used < bytes.len() {
         if connection.output.pending() > pause_above {
             connection.rest = Rest::Output;

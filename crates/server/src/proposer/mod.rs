@@ -291,7 +291,7 @@ impl State {
     fn refused(&mut self, number: BatchNumber, error: BatchError) {
         self.trouble = match &error {
             BatchError::DiskFull => Trouble::DiskFull { since: clock::monotonic() },
-            BatchError::Refused(_) => Trouble::None,
+            BatchError::Refused(_) | BatchError::Io(_) => Trouble::None,
             fenced => Trouble::Fenced(fenced.clone().as_earlier()),
         };
         self.outcomes.fail(number..=number, error);

@@ -35,6 +35,9 @@ pub enum BatchError {
     /// It was refused for what it is, and nothing was written. Change the request.
     #[error("ERR {0}")]
     Refused(String),
+    /// The machine refused an operation on a file. Nothing was written; mend what the text names.
+    #[error("IOERR {0}")]
+    Io(String),
     /// It may or may not be found after a restart.
     #[error("UNKNOWN Outcome unknown: {0}; the write may or may not be found after a restart")]
     Unknown(String),
@@ -65,6 +68,7 @@ impl From<aryavarth::Error> for BatchError {
             Error::OutcomeUnknown { cause } => BatchError::Unknown(cause),
             Error::Fenced { cause } => BatchError::Fenced(cause),
             Error::Closed => BatchError::Fenced("the server is shutting down".to_owned()),
+            error @ (Error::Io { .. } | Error::Damaged { .. }) => BatchError::Io(error.to_string()),
             other => BatchError::Refused(other.to_string()),
         }
     }

@@ -54,7 +54,7 @@ struct Measured {
 /// # Errors
 /// Whatever the machine and the store give.
 pub fn run(arguments: &Bench, context: &Context, output: &mut Output) -> Result<()> {
-    let measured = measure(arguments, context.directory())?;
+    let measured = measure(arguments, context.directory()?)?;
     output.result(&measured.json(arguments), &measured.text(arguments))
 }
 

@@ -23,6 +23,10 @@ use crate::disk::{Access, DiskFile};
 /// Bytes written at a time where space can only be had by writing zeros.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
+/// Writes of this many bytes go through a call rather than the mapping: the first touch of each page
+/// of a mapping interrupts the thread, which costs more than one call for all of them.
+const WRITTEN_BY_CALL: usize = 4 << 10;
+
 #[derive(Debug)]
 pub(super) struct OsFile {
     path: PathBuf,
@@ -139,14 +143,21 @@ impl DiskFile for OsFile {
         self.mapping.as_ref().is_some_and(Mapping::has_faulted)
     }
 
+    fn is_resident(&self, offset: u64, length: usize) -> bool {
+        match (&self.mapping, self.range(offset, length)) {
+            (Some(mapping), Some(start)) => mapping.is_resident(start, length),
+            _ => false,
+        }
+    }
+
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let Handle::Writable { file, .. } = &self.handle else { return Err(read_only()) };
         let start = self
             .range(offset, bytes.len())
             .ok_or_else(|| invalid("a write past the allocated length".to_owned()))?;
         match &self.mapping {
-            Some(mapping) => mapping.write(start, bytes),
-            None => file.write_all_at(bytes, offset),
+            Some(mapping) if bytes.len() < WRITTEN_BY_CALL => mapping.write(start, bytes),
+            _ => file.write_all_at(bytes, offset),
         }
     }
 

@@ -1,12 +1,17 @@
 //! What may stand on the command line. The texts here are the help.
 
+mod console;
+mod server;
+
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use aryavarth::Durability;
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::Serve;
 use crate::duration::{parse as parse_span, parse_durability};
@@ -17,6 +22,9 @@ use crate::files::Place;
 use crate::formats::Format;
 use crate::size::parse as parse_size;
 use crate::spelling::from_base64;
+
+pub use console::{Cli, Repeat};
+pub use server::Server;
 
 /// Where the help shows the options that every command has.
 const GLOBAL: &str = "Options of all commands";
@@ -35,6 +43,10 @@ pub struct Arguments {
         value_name = "DIR"
     )]
     pub dir: PathBuf,
+
+    /// The server to work with instead of a directory, and how.
+    #[command(flatten)]
+    pub server: Server,
 
     /// What an acknowledged write survives: always (power cut), interval:TIME (process death; a
     /// power cut loses at most TIME), os (process death)
@@ -55,6 +67,34 @@ pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Arguments {
+    /// What the command line says.
+    ///
+    /// # Errors
+    /// What is wrong with it, or the help.
+    pub fn read() -> std::result::Result<Arguments, clap::Error> {
+        let mut command = Arguments::command();
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        let mut arguments = Arguments::from_arg_matches(&matches)?;
+        let is_typed = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
+        match (is_typed("dir"), is_typed("addr")) {
+            (true, true) => {
+                let message = "--dir and --addr: which of the two?";
+                return Err(command.error(ErrorKind::ArgumentConflict, message));
+            }
+            // What is typed goes before what the environment says.
+            (true, false) => arguments.server.addr = None,
+            (false, _) => {}
+        }
+        let has_server = arguments.command.may_have_server() && arguments.server.addr.is_some();
+        if is_typed("durability") && has_server {
+            let message = "--durability is for directories: a server has its own";
+            return Err(command.error(ErrorKind::ArgumentConflict, message));
+        }
+        Ok(arguments)
+    }
 }
 
 /// What to do.
@@ -90,12 +130,15 @@ pub enum Command {
     /// Make the store in --dir, which must be new or empty, from a backup
     #[command(after_help = examples::RESTORE)]
     Restore(Restore),
-    /// Store the records of a file
+    /// Store the records of a file, or of a Redis server
     #[command(after_help = examples::IMPORT)]
     Import(Import),
     /// Write all records to a file, in the order in which they were stored
     #[command(after_help = examples::EXPORT)]
     Export(Export),
+    /// Talk to a server at a prompt, or send it commands
+    #[command(after_help = examples::CLI)]
+    Cli(Cli),
     /// Print the log, one JSON object a record
     #[command(after_help = examples::LOG)]
     Log(Log),
@@ -107,6 +150,36 @@ pub enum Command {
     /// Print a completion script for a shell
     #[command(after_help = examples::COMPLETIONS)]
     Completions(Completions),
+}
+
+impl Command {
+    /// Whether it looks at --addr.
+    pub fn may_have_server(&self) -> bool {
+        !matches!(self, Command::Completions(_) | Command::Serve(_))
+    }
+
+    /// How it is called.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::Set(_) => "set",
+            Command::Get(_) => "get",
+            Command::Rm(_) => "rm",
+            Command::List(_) => "list",
+            Command::Count(_) => "count",
+            Command::Stats => "stats",
+            Command::Verify => "verify",
+            Command::Compact(_) => "compact",
+            Command::Backup(_) => "backup",
+            Command::Restore(_) => "restore",
+            Command::Import(_) => "import",
+            Command::Export(_) => "export",
+            Command::Cli(_) => "cli",
+            Command::Log(_) => "log",
+            Command::Serve(_) => "serve",
+            Command::Bench(_) => "bench",
+            Command::Completions(_) => "completions",
+        }
+    }
 }
 
 /// A number of bytes that the store takes as a budget.
@@ -250,7 +323,21 @@ pub struct Restore {
 #[derive(Debug, Args)]
 pub struct Import {
     /// The file; - for standard input
-    pub file: Place,
+    #[arg(required_unless_present = "from", conflicts_with = "from")]
+    pub file: Option<Place>,
+    /// Copy the strings of a Redis server, and when they expire: redis://[USER:PASSWORD@]HOST[:PORT],
+    /// or rediss:// (with TLS)
+    #[arg(long, value_name = "URL", conflicts_with_all = ["format", "acknowledge"])]
+    pub from: Option<String>,
+    /// With --from: only keys that match a glob pattern
+    #[arg(long = "match", value_name = "PATTERN", conflicts_with = "file")]
+    pub pattern: Option<OsString>,
+    /// With --from: the number of the database there
+    #[arg(long, value_name = "N", conflicts_with = "file")]
+    pub db: Option<u64>,
+    /// With --from: exit code 9 if there were keys that cannot be copied
+    #[arg(long, conflicts_with = "file")]
+    pub strict: bool,
     /// Format of the file [default: by its name: .jsonl .ndjson .json, .tsv, otherwise lines; jsonl
     /// for -]
     #[arg(long)]
@@ -314,8 +401,6 @@ pub struct Completions {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

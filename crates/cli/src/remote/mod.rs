@@ -1,0 +1,29 @@
+//! A server that speaks the Redis protocol, as the commands see it.
+//!
+//! ```text
+//! --addr, --user, … ─▶ Endpoint ─▶ Link ─▶ Wire (TCP, or TLS over it)
+//!                                   │
+//!             RemoteStore, RemoteIngest, Pages (SCAN) ─▶ records
+//! ```
+//!
+//! Invariants:
+//! - A password is never part of a message.
+//! - A write is reported as not done only if the server cannot have had all of it; once it was sent
+//!   and no answer came, its outcome is unknown.
+
+mod address;
+mod endpoint;
+mod ingest;
+mod link;
+mod replies;
+mod scan;
+mod store;
+mod wire;
+
+pub use address::Address;
+pub use endpoint::{Endpoint, Login, warn_of_password};
+pub use ingest::RemoteIngest;
+pub use link::{Broken, Effect, Link};
+pub use replies::error_text;
+pub use scan::{Item, Pages, Selection, Times, visit_records};
+pub use store::RemoteStore;

@@ -1,0 +1,9 @@
+//! What a server does when the machine fails it: nothing acknowledged is lost, nothing is applied
+//! twice, reads go on, and every answer says what is so.
+
+#![allow(missing_docs)]
+
+mod crash;
+mod full_disk;
+mod machine;
+mod sync;
