@@ -203,6 +203,11 @@ impl Worker {
         if connection.rest != Rest::None || connection.session.closing {
             return;
         }
+        // Who kills a client may rely on it: whatever it sends from then on is not heard.
+        if connection.client().doomed.load(Ordering::Relaxed) {
+            connection.ended = true;
+            return;
+        }
         let mut received = 0;
         if connection.input.is_empty() && connection.readable {
             let arrived = connection.read(&mut self.scratch);
