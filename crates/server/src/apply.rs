@@ -24,6 +24,16 @@ impl Server {
         if let Some(loaded) = tls {
             self.tls.replace(loaded);
         }
+        if changes.differ(|config| config.durability) {
+            self.durability.set(changes.after.durability);
+        }
+        if changes.set.contains(&"requirepass") {
+            let password = changes.after.requirepass.reveal().map(str::as_bytes);
+            self.acl.set_default_password(password);
+        }
+        if changes.differ(|config| config.acllog_max_len) {
+            self.acl.log().set_capacity(changes.after.acllog_max_len as usize);
+        }
         self.change_log_level(changes);
         Ok(())
     }

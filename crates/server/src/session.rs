@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::acl::Login;
+use crate::acl::{AclStore, Login};
 use crate::clients::Client;
 use crate::proposer::WatchFlag;
 use crate::resp::{OwnedRequest, Protocol};
@@ -105,6 +105,11 @@ impl Session {
         let queued = if transaction.is_some() { 0 } else { -1 };
         self.client.queued.store(queued, Ordering::Relaxed);
         self.transaction = transaction;
+    }
+
+    /// Whether its user, who has not logged in, need not do so any more.
+    pub fn needs_no_login(&mut self, acl: &AclStore) -> bool {
+        self.login.user(acl).is_some_and(|user| user.is_enabled() && user.needs_no_password())
     }
 
     /// Goes on as this user.

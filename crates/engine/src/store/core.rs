@@ -27,6 +27,8 @@ pub struct Counters {
     pub user_bytes: AtomicU64,
     /// Bytes of records that compaction wrote.
     pub compacted: AtomicU64,
+    /// Expired keys that the sweep found.
+    pub expired_keys: AtomicU64,
     /// Bytes of checkpoints.
     pub checkpointed: AtomicU64,
     /// Bytes appended and compacted when the last checkpoint was begun.

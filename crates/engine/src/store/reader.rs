@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::ids::{Sequence, UnixMillis};
 use crate::reclaim::{Guard, pin};
+use crate::record::encoded_length;
 use crate::store::KvStore;
 
 /// A visit to the store. While it lasts, nothing that it could still see is freed, so it should be
@@ -23,6 +24,13 @@ pub struct EntryRef<'a> {
     pub version: Sequence,
     /// When it expires, if it does.
     pub expires_at: Option<UnixMillis>,
+}
+
+impl EntryRef<'_> {
+    /// Bytes of its record in the log.
+    pub fn stored_bytes(&self) -> u64 {
+        encoded_length(self.key.len(), self.value.len(), self.expires_at)
+    }
 }
 
 impl KvStore {

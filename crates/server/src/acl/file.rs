@@ -62,8 +62,17 @@ impl std::error::Error for FileError {}
 impl AclStore {
     /// Takes the users of a file in the place of all: `ACL LOAD`, and at the start.
     pub fn load(&self, path: &Path) -> Result<(), FileError> {
+        self.load_protected(path, None)
+    }
+
+    /// As [`load`](AclStore::load), but a password that is given is the one of `default`, whatever the
+    /// file says: at no moment is it another, or none.
+    pub fn load_protected(&self, path: &Path, password: Option<&[u8]>) -> Result<(), FileError> {
         let text = read(path).map_err(|error| FileError::Io(path.to_owned(), error))?;
-        let users = parse(&text).map_err(|errors| FileError::Lines(path.to_owned(), errors))?;
+        let mut users = parse(&text).map_err(|errors| FileError::Lines(path.to_owned(), errors))?;
+        if let Some(password) = password {
+            users.protect_default(password);
+        }
         self.replace(users);
         Ok(())
     }

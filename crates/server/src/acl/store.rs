@@ -29,6 +29,15 @@ impl UserSet {
         self.by_name.contains_key(name)
     }
 
+    /// Gives `default` one password, whether it is among them or yet to come.
+    pub(super) fn protect_default(&mut self, password: &[u8]) {
+        let known = self.by_name.get(DEFAULT).map(|user| User::clone(user));
+        let mut user = known.unwrap_or_else(default_user);
+        let rules = [b"resetpass".to_vec(), [b">", password].concat()];
+        user.apply_all(&rules).expect("the rules are well formed");
+        self.insert(user);
+    }
+
     pub(super) fn insert(&mut self, user: User) {
         self.by_name.insert(user.name().into(), Arc::new(user));
     }

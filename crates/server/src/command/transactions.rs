@@ -16,6 +16,7 @@ use super::error::{CommandError, CommandResult};
 use super::flags::Flags;
 use super::id::CommandId;
 use super::turn::resolve;
+use crate::clock;
 use crate::resp::{Args, Reply};
 use crate::session::{Session, Transaction, Watched};
 
@@ -155,14 +156,19 @@ fn run_queued(cx: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) {
             depends: None,
             after: super::After::Nothing,
         };
+        let began = clock::monotonic();
         let result = dispatch(&mut inner, args, reply);
+        let took = clock::monotonic().saturating_sub(began);
+        inner.turn.stats.ran(spec.id, took, result.is_err());
         let depends = inner.depends;
         cx.depends = cx.depends.max(depends);
         result
     });
     if let Err(error) = result {
+        let text = error.to_string();
+        cx.turn.stats.error(&text);
         reply.buffer().truncate(start);
-        reply.error(&error.to_string());
+        reply.error(&text);
     }
 }
 
@@ -176,6 +182,12 @@ fn forget_watched(cx: &mut Context<'_, '_>) {
         cx.proposer().unwatch(key, &flag);
     }
     cx.session.client.watched.store(0, Ordering::Relaxed);
+}
+
+/// Ends the transaction and the watching of a session that begins anew.
+pub(super) fn abandon(cx: &mut Context<'_, '_>) {
+    cx.session.set_transaction(None);
+    forget_watched(cx);
 }
 
 /// Ends what a session that goes leaves behind.

@@ -16,10 +16,10 @@ use super::context::{After, Context, Place, Sight};
 use super::error::{CommandError, CommandResult};
 use super::flags::Flags;
 use super::id::CommandId;
+use super::keys::KeyPosition;
 use super::table::{self, CommandSpec};
 use super::{absent, dispatch, transactions};
 use crate::clock;
-use super::keys::KeyPosition;
 use crate::net::{Caution, MOST_FETCHES, Output};
 use crate::proposer::{Access, State};
 use crate::resp::{Args, OwnedRequest, Reply};
@@ -47,6 +47,8 @@ pub enum Wait {
     Until(Duration),
     /// The end of what others do alone.
     Others,
+    /// The end of the pause that lasts until this moment, unless it is ended before.
+    Pause(Duration),
 }
 
 /// The evaluation of some requests of one connection.
@@ -55,7 +57,7 @@ pub struct Turn<'s> {
     pub(super) reader: Reader<'s>,
     worker: usize,
     proposer: Option<MutexGuard<'s, State>>,
-    stats: &'s WorkerStats,
+    pub(super) stats: &'s WorkerStats,
     caution: &'s Caution,
     /// When the request began.
     began: Duration,
@@ -127,13 +129,13 @@ impl<'s> Turn<'s> {
         let spec = match resolve(name, args) {
             Ok(spec) => spec,
             Err(error) => {
-                self.stats.unknown();
+                self.note_unfit(&error);
                 self.reject(session, output, None, &error);
                 return Flow::Next;
             }
         };
         if let Some(paused) = self.server.paused(spec, session) {
-            return Flow::Retry(Wait::Until(paused));
+            return Flow::Retry(Wait::Pause(paused));
         }
         if let Err(error) = self.permit(session, spec, args) {
             self.reject(session, output, Some(spec), &error);
@@ -160,7 +162,8 @@ impl<'s> Turn<'s> {
             }
         }
         let sight = if writes || output.is_held() { Sight::Everything } else { Sight::Settled };
-        let (protocol, silent) = (session.protocol, session.replies != ReplyMode::On);
+        let protocol = session.protocol;
+        session.client.last_command.store(spec.id.index() + 1, Ordering::Relaxed);
         let mut context = Context {
             turn: self,
             session,
@@ -176,9 +179,11 @@ impl<'s> Turn<'s> {
         let failed = result.is_err();
         if let Err(error) = result {
             output.truncate(start);
-            Reply::new(output.buffer(), protocol).error(&error.to_string());
+            let text = error.to_string();
+            self.stats.error(&text);
+            Reply::new(output.buffer(), protocol).error(&text);
         }
-        if silent || session.replies != ReplyMode::On {
+        if session.replies != ReplyMode::On {
             output.truncate(start);
         }
         if output.end() > start {
@@ -195,6 +200,18 @@ impl<'s> Turn<'s> {
                 self.server.jobs.run(self.worker, session, job);
                 Flow::Rest(Wait::Job)
             }
+        }
+    }
+
+    /// Notes a request that names no command, or has not the words it needs.
+    fn note_unfit(&self, error: &CommandError) {
+        match error {
+            CommandError::WrongArguments(name) => {
+                if let Some(spec) = table::find_full(name.as_bytes()) {
+                    self.stats.command(spec.id).reject();
+                }
+            }
+            _ => self.stats.unknown(),
         }
     }
 
@@ -233,7 +250,10 @@ impl<'s> Turn<'s> {
             if spec.flags.contains(Flags::NOAUTH) {
                 return Ok(());
             }
-            return Err(CommandError::text("NOAUTH Authentication required."));
+            if !session.needs_no_login(&self.server.acl) {
+                return Err(CommandError::text("NOAUTH Authentication required."));
+            }
+            session.standing = Standing::Known;
         }
         let Some(user) = session.login.user(&self.server.acl) else {
             session.closing = true;
@@ -302,9 +322,7 @@ impl<'s> Turn<'s> {
         let now = clock::monotonic();
         let took = now.saturating_sub(std::mem::replace(&mut self.began, now));
         self.caution.note(now, took);
-        let stats = self.stats.command(spec.id);
-        stats.ran(took, failed);
-        session.client.last_command.store(spec.id.index() + 1, Ordering::Relaxed);
+        self.stats.ran(spec.id, took, failed);
         let hot = self.server.config.hot();
         if hot.slow_from().is_some_and(|from| took >= from) {
             self.server.note_slow(session, args, took);

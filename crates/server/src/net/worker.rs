@@ -22,7 +22,7 @@ use crate::clock;
 use crate::command::{Flow, Turn};
 use crate::resp::{Ahead, Caller, Reply};
 use crate::server::Server;
-use crate::session::Session;
+use crate::session::{ReplyMode, Session};
 
 /// The token of the worker's bell.
 const BELL: Token = Token(usize::MAX);
@@ -144,7 +144,7 @@ impl Worker {
         }
         let now = clock::monotonic();
         let until = |token: &usize| match self.connections.get(*token).map(|c| c.rest) {
-            Some(Rest::Until(moment)) => Some(moment.saturating_sub(now)),
+            Some(Rest::Until(moment) | Rest::Pause(moment)) => Some(moment.saturating_sub(now)),
             _ => None,
         };
         self.resting.iter().filter_map(until).min().unwrap_or(TICK).min(TICK)
@@ -189,6 +189,9 @@ impl Worker {
         if now.saturating_sub(self.looked_after) >= TICK {
             self.looked_after = now;
             self.look_after(now);
+            if self.number == 0 {
+                self.server.stats.sample(now);
+            }
         }
         if self.ready.is_empty() {
             // Its memory is used again.
@@ -205,6 +208,7 @@ impl Worker {
         if connection.rest != Rest::None || connection.session.closing || connection.ended {
             return;
         }
+        // Who kills a client may rely on it: whatever it sends from then on is not heard.
         if connection.client().doomed.load(Ordering::Relaxed) {
             return self.abandon(token);
         }
@@ -238,6 +242,7 @@ impl Worker {
         if received > 0 {
             client.touch(now);
             client.received.fetch_add(received as u64, Ordering::Relaxed);
+            self.server.stats.worker(self.number).received(received as u64);
         }
         client.input.store(connection.input.len(), Ordering::Relaxed);
         self.weigh(token);
@@ -255,7 +260,7 @@ impl Worker {
             connection.ended = true;
         }
         match connection.rest {
-            Rest::Until(_) | Rest::Others => self.resting.push(token),
+            Rest::Until(_) | Rest::Pause(_) | Rest::Others => self.resting.push(token),
             Rest::None if connection.readable || !connection.input.is_empty() => {
                 let may_go_on = !connection.session.closing
                     && !connection.ended
@@ -275,11 +280,13 @@ impl Worker {
             return;
         }
         let exclusive = self.server.is_exclusive();
+        let paused = self.server.pause.is_on();
         let resting = std::mem::take(&mut self.resting);
         for token in resting {
             let Some(connection) = self.connections.get_mut(token) else { continue };
             let over = match connection.rest {
                 Rest::Until(moment) => moment <= now,
+                Rest::Pause(moment) => moment <= now || !paused,
                 Rest::Others => !exclusive,
                 _ => continue,
             };
@@ -302,6 +309,7 @@ impl Worker {
             connection.flush(self.server.proposer.outcomes());
             let sent = before.saturating_sub(connection.output.pending());
             connection.client().sent.fetch_add(sent as u64, Ordering::Relaxed);
+            self.server.stats.worker(self.number).sent(sent as u64);
         }
         self.weigh(token);
         let connection = &mut self.connections[token];
@@ -437,7 +445,9 @@ impl Worker {
         let connection = &mut self.connections[token];
         let start = connection.output.end();
         connection.output.buffer().extend_from_slice(&done.reply);
-        if !done.reply.is_empty() {
+        if connection.session.replies != ReplyMode::On {
+            connection.output.truncate(start);
+        } else if !done.reply.is_empty() {
             connection.output.replied(start, None);
         }
         connection.rest = Rest::None;
@@ -585,6 +595,7 @@ impl From<crate::command::Wait> for Rest {
             crate::command::Wait::Job => Rest::Job,
             crate::command::Wait::Until(moment) => Rest::Until(moment),
             crate::command::Wait::Others => Rest::Others,
+            crate::command::Wait::Pause(moment) => Rest::Pause(moment),
         }
     }
 }

@@ -126,10 +126,7 @@ fn replies_are_what_each_version_of_the_protocol_has_for_them() {
         reply.error("ERR two\r\nlines");
         String::from_utf8(out).unwrap().replace("\r\n", " ")
     };
-    assert_eq!(
-        write(Protocol::Two),
-        "*2 $3 a  $-1 *2 $3 1.5 :1 $2 hi *-1 *0 :-7 -ERR two  lines "
-    );
+    assert_eq!(write(Protocol::Two), "*2 $3 a  $-1 *2 $3 1.5 :1 $2 hi *-1 *0 :-7 -ERR two  lines ");
     assert_eq!(write(Protocol::Three), "%1 $3 a  _ ~2 ,1.5 #t =6 txt:hi _ *0 :-7 -ERR two  lines ");
 }
 
