@@ -27,7 +27,10 @@ use crate::metrics::LogMetrics;
 use crate::net::listener::{Encryption, Listener};
 use crate::net::{self, Message, Worker, WorkerHandle};
 use crate::pause::Pause;
-use crate::proposer::{Access, Committer, DurabilityPolicy, LocalLog, Outcomes, Proposer, Queue};
+use crate::proposer::{
+    Access, BatchError, BatchNumber, Committer, DurabilityPolicy, LocalLog, Outcomes, Proposer,
+    Queue,
+};
 use crate::resp::{Args, Caller, Limits};
 use crate::session::{Session, Standing};
 use crate::signals::Signal;
@@ -49,6 +52,8 @@ pub struct Server {
     pub proposer: Arc<Proposer>,
     /// What is asked of writes.
     pub durability: Arc<DurabilityPolicy>,
+    /// What waits for the disk.
+    pub log_queue: Arc<Queue>,
     /// What the log does.
     pub log_metrics: Arc<LogMetrics>,
     /// Who may do what.
@@ -152,6 +157,7 @@ pub fn start(config: Config, sources: &Sources) -> Result<Running> {
         store: store.clone(),
         proposer: Arc::clone(&proposer),
         durability: Arc::clone(&durability),
+        log_queue: Arc::clone(&queue),
         log_metrics,
         acl,
         clients: Clients::default(),
@@ -414,6 +420,18 @@ impl Server {
         self.exclusive.store(false, Ordering::Release);
         self.workers().iter().for_each(|worker| worker.send(Message::Resume));
         answer
+    }
+
+    /// Waits until a batch is settled. For threads that may wait.
+    ///
+    /// # Errors
+    /// Why the batch failed, if it did.
+    pub fn await_settled(&self, batch: BatchNumber) -> std::result::Result<(), BatchError> {
+        let outcomes = self.proposer.outcomes();
+        while outcomes.settled() < batch {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        outcomes.failure(batch).map_or(Ok(()), Err)
     }
 
     /// Until when a client has to wait before it may run a command, if it has to.

@@ -11,9 +11,9 @@
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-use aryavarth::{Effect, EntryRef, UnixMillis};
+use aryavarth::{Effect, EntryRef, Operation, UnixMillis};
 
-use super::error::CommandError;
+use super::error::{CommandError, CommandResult};
 use super::table::CommandSpec;
 use super::turn::Turn;
 use crate::proposer::{BatchNumber, State};
@@ -144,15 +144,48 @@ impl<'s> Context<'_, 's> {
         self.read(key, |entry| entry.expires_at)
     }
 
+    // --- what is not settled ---
+
+    /// Whether it has to see effects that are not settled.
+    pub fn sees_unsettled(&self) -> bool {
+        self.sight == Sight::Everything
+    }
+
+    /// Shows every unsettled effect, oldest first; the reply depends on them.
+    pub fn each_unsettled(&mut self, show: impl FnMut(Operation<'_>)) {
+        let state = self.turn.proposer();
+        let newest = state.newest_unsettled();
+        state.each_unsettled(show);
+        self.depends = self.depends.max(newest);
+    }
+
+    /// Proposes what was gathered, for a command that stands alone and writes nothing itself; returns
+    /// the batch after which everything before it is settled, if it is not yet.
+    pub fn propose_gathered(&mut self) -> Option<BatchNumber> {
+        let state = self.turn.proposer();
+        state.flush();
+        state.newest_unsettled()
+    }
+
     // --- writing ---
 
     /// Gives `key` a value, until `expires_at` if that is given. A deadline that has passed takes the
     /// key away.
-    pub fn set(&mut self, key: &[u8], value: &[u8], expires_at: Option<UnixMillis>) {
+    ///
+    /// # Errors
+    /// If the store takes no such key or value.
+    pub fn set(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        expires_at: Option<UnixMillis>,
+    ) -> CommandResult {
         if expires_at.is_some_and(|at| at <= self.now()) {
-            return self.remove(key);
+            self.remove(key);
+        } else {
+            self.stage(key, Effect::Set { value, expires_at });
         }
-        self.stage(key, Effect::Set { value, expires_at });
+        Ok(())
     }
 
     /// Takes `key` away.

@@ -28,7 +28,7 @@ pub(super) fn set(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
-    cx.set(&args[1], &args[2], None);
+    cx.set(&args[1], &args[2], None)?;
     reply.ok();
     Ok(())
 }
@@ -45,7 +45,7 @@ pub(super) fn incr(
     let new = new.ok_or(CommandError::text("ERR increment or decrement would overflow"))?;
     let mut text = Vec::with_capacity(20);
     integer::write_i64(&mut text, new);
-    cx.set(&args[1], &text, expires_at);
+    cx.set(&args[1], &text, expires_at)?;
     reply.integer(new);
     Ok(())
 }
@@ -60,25 +60,8 @@ pub(super) fn mset(
         return Err(CommandError::WrongArguments("mset"));
     }
     for number in (1..args.len()).step_by(2) {
-        cx.set(&args[number], &args[number + 1], None);
+        cx.set(&args[number], &args[number + 1], None)?;
     }
     reply.ok();
-    Ok(())
-}
-
-/// `DEL key [key …]`
-pub(super) fn del(
-    cx: &mut Context<'_, '_>,
-    args: Args<'_>,
-    reply: &mut Reply<'_>,
-) -> CommandResult {
-    let mut removed = 0;
-    for key in args.iter().skip(1) {
-        if cx.exists(key)? {
-            cx.remove(key);
-            removed += 1;
-        }
-    }
-    reply.integer(removed);
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::command::{Flow, Turn};
 use crate::resp::{Decoded, Reply};
 use crate::server::Server;
-use crate::session::Session;
+use crate::session::{ReplyMode, Session};
 
 /// The token of the worker's bell.
 const BELL: Token = Token(usize::MAX);
@@ -414,8 +414,8 @@ impl Worker {
         let Some(token) = self.token_of(done.client) else { return };
         let connection = &mut self.connections[token];
         let start = connection.output.end();
-        connection.output.buffer().extend_from_slice(&done.reply);
-        if !done.reply.is_empty() {
+        if !done.reply.is_empty() && connection.session.replies == ReplyMode::On {
+            connection.output.buffer().extend_from_slice(&done.reply);
             connection.output.replied(start, None);
         }
         connection.rest = Rest::None;
