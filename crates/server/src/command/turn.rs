@@ -88,8 +88,11 @@ impl<'s> Turn<'s> {
         let spec = match resolve(name, args) {
             Ok(spec) => spec,
             Err(error) => {
-                self.stats.unknown();
-                self.reject(session, output, None, &error);
+                let spec = table::find(name);
+                if spec.is_none() {
+                    self.stats.unknown();
+                }
+                self.reject(session, output, spec, &error);
                 return Flow::Next;
             }
         };
@@ -156,7 +159,7 @@ impl<'s> Turn<'s> {
         }
     }
 
-    /// Answers a request that is not run. Spoils a transaction, as Redis does.
+    /// Answers a request that is not run. It spoils a transaction, and if it was its `EXEC`, ends it.
     fn reject(
         &mut self,
         session: &mut Session,
@@ -164,9 +167,17 @@ impl<'s> Turn<'s> {
         spec: Option<&'static CommandSpec>,
         error: &CommandError,
     ) {
-        if let Some(transaction) = &mut session.transaction
-            && !spec.is_some_and(|spec| transactions::runs_at_once(spec.id))
-        {
+        let aborted = match spec {
+            Some(spec) if spec.id == CommandId::Exec => {
+                // Its watches are given up while the proposer is held.
+                self.proposer = None;
+                transactions::abort(session, &self.server.proposer);
+                Some(transactions::aborted(&error.to_string()))
+            }
+            _ => None,
+        };
+        let error = aborted.as_ref().unwrap_or(error);
+        if let Some(transaction) = &mut session.transaction {
             transaction.spoilt = true;
         }
         if let Some(spec) = spec {
@@ -249,8 +260,18 @@ impl<'s> Turn<'s> {
         }
     }
 
+    /// Begins to measure a command within another; returns when the other began.
+    pub(super) fn begin(&mut self) -> Duration {
+        std::mem::replace(&mut self.began, clock::monotonic())
+    }
+
+    /// Goes on measuring the other.
+    pub(super) fn resume(&mut self, began: Duration) {
+        self.began = began;
+    }
+
     /// Notes what a command took.
-    fn note(
+    pub(super) fn note(
         &mut self,
         session: &Session,
         spec: &'static CommandSpec,
@@ -263,7 +284,8 @@ impl<'s> Turn<'s> {
         stats.ran(took, failed);
         session.client.last_command.store(spec.id.index() + 1, Ordering::Relaxed);
         let hot = self.server.config.hot();
-        if hot.slow_from().is_some_and(|from| took >= from) {
+        let may_be_slow = !spec.flags.contains(Flags::SKIP_SLOWLOG);
+        if may_be_slow && hot.slow_from().is_some_and(|from| took >= from) {
             self.server.note_slow(session, args, took);
         }
         if hot.delay_from().is_some_and(|from| took >= from) {
