@@ -11,6 +11,7 @@
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
+use aryavarth::limits::{MAX_BATCH_BYTES, MIN_KEY_LENGTH};
 use aryavarth::{Effect, EntryRef, Operation, UnixMillis};
 
 use super::error::{CommandError, CommandResult};
@@ -20,6 +21,14 @@ use crate::proposer::{BatchNumber, State};
 use crate::resp::Reply;
 use crate::server::Server;
 use crate::session::Session;
+
+/// Most bytes of effects in one batch: what the store takes, less the frames of its records.
+const MOST_GATHERED: u64 = MAX_BATCH_BYTES - (64 << 10);
+/// Bytes of a record around its key and its value, at most.
+const RECORD_OVERHEAD: usize = 64;
+/// More would not fit in a batch.
+const TOO_MUCH: CommandError =
+    CommandError::text("ERR too much is written at once: a batch has at most 1 GiB");
 
 /// A value by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,6 +153,82 @@ impl<'s> Context<'_, 's> {
         self.read(key, |entry| entry.expires_at)
     }
 
+    /// From here on, unsettled effects are seen: what is read of several keys is then from one moment.
+    /// The reply waits for what it saw.
+    pub fn see_everything(&mut self) {
+        self.sight = Sight::Everything;
+    }
+
+    // --- writing ---
+
+    /// Gives `key` a value, until `expires_at` if that is given. A deadline that has passed takes the
+    /// key away.
+    ///
+    /// # Errors
+    /// As [`check`](Context::check); nothing is written then. A command that writes several keys
+    /// checks all of them before, so that it writes all or none.
+    #[inline]
+    pub fn set(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        expires_at: Option<UnixMillis>,
+    ) -> CommandResult {
+        self.check(key, value.len())?;
+        if expires_at.is_some_and(|at| at <= self.now()) {
+            self.remove(key);
+        } else {
+            self.stage(key, Effect::Set { value, expires_at });
+        }
+        Ok(())
+    }
+
+    /// Checks that the store takes this key with a value of `length` bytes. What it would not take
+    /// must not get into a batch: the commands of others in it would fail, too.
+    ///
+    /// # Errors
+    /// A text that names the limit.
+    #[inline]
+    pub fn check(&mut self, key: &[u8], length: usize) -> CommandResult {
+        let hot = self.turn.server.config.hot();
+        let (longest_key, longest_value) = (hot.max_key_length(), hot.max_value_length());
+        if key.len() < MIN_KEY_LENGTH || key.len() > longest_key || length > longest_value {
+            return Err(refused_length(key.len(), longest_key, length, longest_value));
+        }
+        let (_, gathered) = self.turn.proposer().gathered();
+        let more = (key.len() + length) as u64;
+        if gathered + more > MOST_GATHERED { Err(TOO_MUCH) } else { Ok(()) }
+    }
+
+    /// Checks several keys with the lengths of their values, and all of them together.
+    ///
+    /// # Errors
+    /// As [`check`](Context::check).
+    pub fn check_all<'k>(
+        &mut self,
+        pairs: impl Iterator<Item = (&'k [u8], usize)>,
+    ) -> CommandResult {
+        let mut total = 0;
+        for (key, length) in pairs {
+            self.check(key, length)?;
+            total += (key.len() + length + RECORD_OVERHEAD) as u64;
+        }
+        let (_, gathered) = self.turn.proposer().gathered();
+        if gathered + total > MOST_GATHERED { Err(TOO_MUCH) } else { Ok(()) }
+    }
+
+    /// Takes `key` away.
+    pub fn remove(&mut self, key: &[u8]) {
+        self.stage(key, Effect::Remove);
+    }
+
+    fn stage(&mut self, key: &[u8], effect: Effect<'_>) {
+        let state = self.turn.proposer();
+        state.stage(key, effect);
+        let batch = state.open_batch();
+        self.depend_on(batch);
+    }
+
     // --- what is not settled ---
 
     /// Whether it has to see effects that are not settled.
@@ -167,39 +252,6 @@ impl<'s> Context<'_, 's> {
         state.newest_unsettled()
     }
 
-    // --- writing ---
-
-    /// Gives `key` a value, until `expires_at` if that is given. A deadline that has passed takes the
-    /// key away.
-    ///
-    /// # Errors
-    /// If the store takes no such key or value.
-    pub fn set(
-        &mut self,
-        key: &[u8],
-        value: &[u8],
-        expires_at: Option<UnixMillis>,
-    ) -> CommandResult {
-        if expires_at.is_some_and(|at| at <= self.now()) {
-            self.remove(key);
-        } else {
-            self.stage(key, Effect::Set { value, expires_at });
-        }
-        Ok(())
-    }
-
-    /// Takes `key` away.
-    pub fn remove(&mut self, key: &[u8]) {
-        self.stage(key, Effect::Remove);
-    }
-
-    fn stage(&mut self, key: &[u8], effect: Effect<'_>) {
-        let state = self.turn.proposer();
-        state.stage(key, effect);
-        let batch = state.open_batch();
-        self.depend_on(batch);
-    }
-
     // --- what takes long ---
 
     /// Has `job` write the reply, on another thread while the connection rests; or here and now, where
@@ -219,4 +271,24 @@ impl<'s> Context<'_, 's> {
     pub fn rest(&mut self, span: Duration) {
         self.after = After::Until(crate::clock::monotonic() + span);
     }
+}
+
+/// Why a key or a value is not taken.
+#[cold]
+fn refused_length(
+    key: usize,
+    longest_key: usize,
+    value: usize,
+    longest_value: usize,
+) -> CommandError {
+    CommandError::new(if key < MIN_KEY_LENGTH {
+        "ERR the key is empty: a key has at least 1 byte".to_owned()
+    } else if key > longest_key {
+        format!("ERR the key has {key} bytes: at most {longest_key} are allowed (max-key-length)")
+    } else {
+        format!(
+            "ERR the value has {value} bytes: at most {longest_value} are allowed \
+             (max-value-length)"
+        )
+    })
 }

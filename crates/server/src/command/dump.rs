@@ -8,15 +8,33 @@ use crate::resp::{Args, Reply};
 use crate::value::time_to_live::{self, Base};
 use crate::value::{dump, integer};
 
+/// Bytes of a value from which on its checksum is not taken on the worker.
+const LARGE: usize = 4 << 20;
+
 /// `DUMP key`
 pub(super) fn dump(
     cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
-    let payload = cx.read(&args[1], |entry| dump::encode(entry.value))?;
-    reply.bulk_or_null(payload.as_deref());
+    let found = cx.read(&args[1], |entry| match entry.value {
+        value if value.len() < LARGE => Dumped::Payload(dump::encode(value)),
+        value => Dumped::Value(value.to_vec()),
+    })?;
+    match found {
+        None => reply.null(),
+        Some(Dumped::Payload(payload)) => reply.bulk(&payload),
+        Some(Dumped::Value(value)) => {
+            cx.run_elsewhere(reply, move |_, reply| reply.bulk(&dump::encode(&value)));
+        }
+    }
     Ok(())
+}
+
+/// What is found of a value: what is asked for, or what it is to be made of.
+enum Dumped {
+    Payload(Vec<u8>),
+    Value(Vec<u8>),
 }
 
 /// What the options of `RESTORE` ask for.
@@ -39,10 +57,10 @@ pub(super) fn restore(
     }
     let amount = integer::parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
     let now = cx.now().0 as i64;
-    let deadline = time_to_live::of_restored(amount, options.base, now)
-        .map_err(|error| CommandError::new(format!("ERR {error}")))?;
-    let value = dump::decode(&args[3], aryavarth::limits::MAX_VALUE_LENGTH)
-        .map_err(|error| CommandError::new(format!("ERR {error}")))?;
+    let deadline =
+        time_to_live::of_restored(amount, options.base, now).map_err(CommandError::because)?;
+    let longest = cx.server().config.hot().max_value_length();
+    let value = dump::decode(&args[3], longest).map_err(CommandError::because)?;
     let expires_at = deadline.map(|at| UnixMillis(at.unsigned_abs()));
     match expires_at {
         // Nothing comes of it, so nothing is written unless there is something to take away.

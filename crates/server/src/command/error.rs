@@ -42,6 +42,11 @@ impl CommandError {
         CommandError::Text(Cow::Borrowed(text))
     }
 
+    /// The reason in other words, to which `ERR` is added.
+    pub fn because(reason: impl std::fmt::Display) -> CommandError {
+        CommandError::new(format!("ERR {reason}"))
+    }
+
     /// A text made for the occasion, with its code.
     pub fn new(text: impl Into<String>) -> CommandError {
         CommandError::Text(Cow::Owned(text.into()))

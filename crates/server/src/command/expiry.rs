@@ -19,8 +19,7 @@ pub(super) fn expire(
     reply: &mut Reply<'_>,
 ) -> CommandResult {
     let options: Vec<&[u8]> = args.iter().skip(3).collect();
-    let condition =
-        Condition::parse(&options).map_err(|error| CommandError::new(format!("ERR {error}")))?;
+    let condition = Condition::parse(&options).map_err(CommandError::because)?;
     let amount = integer::parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
     let (unit, base) = match cx.spec.id {
         CommandId::PExpire => (Unit::Milliseconds, Base::Now),

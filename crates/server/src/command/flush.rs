@@ -23,6 +23,8 @@ use crate::server::Server;
 const MOST_BYTES: usize = 96 << 20;
 /// Bytes of a removal besides its key, at most.
 const REMOVAL: usize = 40;
+/// Bytes of a record that holds a deadline, beyond those.
+const DEADLINE: usize = 8;
 /// Keys of one visit to the store.
 const STEP: usize = 1 << 16;
 
@@ -98,6 +100,8 @@ fn remove_in_transaction(cx: &mut Context<'_, '_>) -> CommandResult {
     let (view, now, server) = (View::of(cx), cx.now(), Arc::clone(cx.server()));
     let mut keys: Vec<Vec<u8>> = view.unsettled(now).map(<[u8]>::to_vec).collect();
     let mut bytes: usize = keys.iter().map(|key| key.len() + REMOVAL).sum();
+    let (operations, gathered) = cx.proposer().gathered();
+    bytes += gathered as usize + operations * (REMOVAL + DEADLINE);
     let mut position = Some(ScanPosition::START);
     while let Some(at) = position
         && bytes <= MOST_BYTES

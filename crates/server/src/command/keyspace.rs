@@ -44,6 +44,10 @@ pub(super) fn exists(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
+    if args.len() > 2 {
+        // Of a key that moves meanwhile, one name is there and not the other.
+        cx.see_everything();
+    }
     let mut found = 0;
     for key in args.iter().skip(1) {
         found += i64::from(cx.exists(key)?);

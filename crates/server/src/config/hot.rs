@@ -25,6 +25,8 @@ pub struct Hot {
     output_soft_seconds: AtomicU64,
     clients_memory: AtomicU64,
     max_queued_commands: AtomicU64,
+    max_key_length: AtomicU64,
+    max_value_length: AtomicU64,
     slow_from: AtomicI64,
     slow_commands: AtomicU64,
     delay_from: AtomicI64,
@@ -52,6 +54,8 @@ impl Hot {
             (&self.clients_memory, config.maxmemory_clients.0),
             (&self.max_queued_commands, u64::from(config.max_multi_commands)),
             (&self.slow_commands, u64::from(config.slowlog_max_len)),
+            (&self.max_key_length, config.max_key_length.0),
+            (&self.max_value_length, config.max_value_length.0),
         ] {
             number.store(value, Ordering::Relaxed);
         }
@@ -122,6 +126,16 @@ impl Hot {
     /// `max-multi-commands`.
     pub fn max_queued_commands(&self) -> usize {
         length(&self.max_queued_commands)
+    }
+
+    /// `max-key-length`, in bytes.
+    pub fn max_key_length(&self) -> usize {
+        length(&self.max_key_length)
+    }
+
+    /// `max-value-length`, in bytes.
+    pub fn max_value_length(&self) -> usize {
+        length(&self.max_value_length)
     }
 
     /// `slowlog-log-slower-than`; none if no command is remembered.
