@@ -9,7 +9,10 @@
 //! A command is a function of its [`Context`] and its words; it writes its reply or returns why not.
 
 pub mod absent;
+mod apart;
+mod bits;
 mod context;
+mod counters;
 pub mod docs;
 mod dump;
 mod error;
@@ -21,6 +24,8 @@ pub mod keys;
 mod keyspace;
 mod object;
 mod scan;
+mod options;
+mod parts;
 mod specs;
 mod strings;
 pub mod table;
@@ -49,7 +54,13 @@ fn dispatch(cx: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> 
     match cx.spec.id {
         Id::Get => strings::get(cx, args, reply),
         Id::Set => strings::set(cx, args, reply),
-        Id::Incr => strings::incr(cx, args, reply),
+        Id::SetNx => strings::setnx(cx, args, reply),
+        Id::SetEx => strings::setex(cx, args, reply),
+        Id::PSetEx => strings::psetex(cx, args, reply),
+        Id::GetSet => strings::getset(cx, args, reply),
+        Id::GetDel => strings::getdel(cx, args, reply),
+        Id::GetEx => strings::getex(cx, args, reply),
+        Id::MGet => strings::mget(cx, args, reply),
         Id::MSet => strings::mset(cx, args, reply),
 
         // keys
@@ -77,6 +88,27 @@ fn dispatch(cx: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> 
         Id::Wait => wait::wait(cx, args, reply),
         Id::WaitAof => wait::wait_aof(cx, args, reply),
 
+        Id::MSetNx => strings::msetnx(cx, args, reply),
+        Id::MSetEx => strings::msetex(cx, args, reply),
+        Id::DelEx => strings::delex(cx, args, reply),
+        Id::Digest => strings::digest(cx, args, reply),
+        Id::Append => parts::append(cx, args, reply),
+        Id::StrLen => parts::strlen(cx, args, reply),
+        Id::GetRange | Id::SubStr => parts::getrange(cx, args, reply),
+        Id::SetRange => parts::setrange(cx, args, reply),
+        Id::Lcs => parts::lcs(cx, args, reply),
+        Id::Incr => counters::incr(cx, args, reply),
+        Id::Decr => counters::decr(cx, args, reply),
+        Id::IncrBy => counters::incrby(cx, args, reply),
+        Id::DecrBy => counters::decrby(cx, args, reply),
+        Id::IncrByFloat => counters::incrbyfloat(cx, args, reply),
+        Id::SetBit => bits::setbit(cx, args, reply),
+        Id::GetBit => bits::getbit(cx, args, reply),
+        Id::BitCount => bits::bitcount(cx, args, reply),
+        Id::BitPos => bits::bitpos(cx, args, reply),
+        Id::BitOp => bits::bitop(cx, args, reply),
+        Id::BitField => bits::bitfield(cx, args, reply),
+        Id::BitFieldRo => bits::bitfield_ro(cx, args, reply),
         Id::Multi => transactions::multi(cx, args, reply),
         Id::Exec => transactions::exec(cx, args, reply),
         Id::Discard => transactions::discard(cx, args, reply),

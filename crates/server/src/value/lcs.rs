@@ -51,7 +51,7 @@ pub struct Matches {
 /// # Errors
 /// [`TooLarge`].
 pub fn length(first: &[u8], second: &[u8], limit: u64) -> Result<u32, TooLarge> {
-    check(first, second, limit)?;
+    check(first.len(), second.len(), limit)?;
     Ok(fill(first, second, |_, _| ()))
 }
 
@@ -80,7 +80,7 @@ pub fn matches(
     shortest: usize,
     limit: u64,
 ) -> Result<Matches, TooLarge> {
-    check(first, second, limit)?;
+    check(first.len(), second.len(), limit)?;
     let mut ups = Bits::of(first.len() * second.len());
     let length = fill(first, second, |place, up| ups.put(place, up));
     let mut matches = Vec::new();
@@ -92,14 +92,16 @@ pub fn matches(
     Ok(Matches { matches, length })
 }
 
-fn check(first: &[u8], second: &[u8], limit: u64) -> Result<(), TooLarge> {
-    let entries = (first.len() as u64 + 1).checked_mul(second.len() as u64 + 1);
+/// Checks that the table for values of these lengths, in bytes, takes at most `limit` bytes.
+///
+/// # Errors
+/// [`TooLarge`].
+pub fn check(first: usize, second: usize, limit: u64) -> Result<(), TooLarge> {
+    let entries = (first as u64 + 1).checked_mul(second as u64 + 1);
     let bytes = entries.and_then(|entries| entries.checked_mul(4));
     match bytes {
         // Lengths are counted in 32 bits.
-        Some(bytes) if bytes <= limit && first.len().max(second.len()) < u32::MAX as usize => {
-            Ok(())
-        }
+        Some(bytes) if bytes <= limit && first.max(second) < u32::MAX as usize => Ok(()),
         _ => Err(TooLarge),
     }
 }
