@@ -4,6 +4,8 @@
 //! does not wait for the sweep, it looks at the record's expiry itself. A pass over all tables is
 //! spread over many rounds, and skipped while no segment holds a record with an expiry.
 
+use std::sync::atomic::Ordering;
+
 use crate::index::TableNumber;
 use crate::reclaim::pin;
 use crate::store::core::Core;
@@ -62,5 +64,6 @@ fn sweep_table(core: &Core, table: TableNumber) -> u64 {
             removed += 1;
         }
     }
+    core.counters.expired_keys.fetch_add(removed, Ordering::Relaxed);
     removed
 }

@@ -99,6 +99,8 @@ pub struct Client {
     pub protocol: AtomicU64,
     /// `CLIENT NO-EVICT`.
     pub no_evict: AtomicBool,
+    /// `CLIENT NO-TOUCH`.
+    pub no_touch: AtomicBool,
     /// To be closed.
     pub doomed: AtomicBool,
     /// All bytes it has sent.
@@ -165,6 +167,7 @@ impl Clients {
             last_command: AtomicUsize::new(0),
             protocol: AtomicU64::new(2),
             no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
             doomed: AtomicBool::new(false),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::acl::FileError;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Place};
 
 /// What starting and running a server returns.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -42,8 +42,10 @@ pub enum Error {
     #[error(transparent)]
     Users(#[from] FileError),
     /// A rule of a user in the settings is wrong. Mend it.
-    #[error("user \"{user}\": {detail}")]
+    #[error("{place}: user \"{user}\": {detail}")]
     User {
+        /// Where it stands.
+        place: Place,
         /// The user.
         user: String,
         /// What is wrong.

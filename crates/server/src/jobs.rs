@@ -14,12 +14,15 @@ use crate::session::Session;
 /// Threads for jobs: one long job does not keep a short one waiting.
 const THREADS: usize = 3;
 
-/// A job and whose it is.
-struct Task {
-    worker: usize,
-    client: ClientId,
-    protocol: Protocol,
-    job: Job,
+/// Work that nobody waits for.
+pub type Work = Box<dyn FnOnce(&Arc<Server>) + Send>;
+
+/// Something to do.
+enum Task {
+    /// A job, and whose it is.
+    Job { worker: usize, client: ClientId, protocol: Protocol, job: Job },
+    /// Work that nobody waits for.
+    Alone(Work),
 }
 
 /// The jobs that wait.
@@ -52,10 +55,19 @@ impl Jobs {
     /// Has a job run; its reply goes to the session's client.
     pub fn run(&self, worker: usize, session: &Session, job: Job) {
         let (client, protocol) = (session.client.id, session.protocol);
+        self.send(Task::Job { worker, client, protocol, job });
+    }
+
+    /// Has work done that nobody waits for.
+    pub fn run_alone(&self, work: Work) {
+        self.send(Task::Alone(work));
+    }
+
+    fn send(&self, task: Task) {
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = &*sender {
             // It fails only when the threads have gone, and the connections with them.
-            let _ = sender.send(Task { worker, client, protocol, job });
+            let _ = sender.send(task);
         }
     }
 
@@ -69,9 +81,13 @@ fn work(receiver: &Mutex<Receiver<Task>>, server: &Weak<Server>) {
     loop {
         let task = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let (Ok(task), Some(server)) = (task, server.upgrade()) else { return };
-        let mut bytes = Vec::new();
-        (task.job)(&server, &mut Reply::new(&mut bytes, task.protocol));
-        let done = Message::Done(JobDone { client: task.client, reply: bytes });
-        server.workers()[task.worker].send(done);
+        match task {
+            Task::Job { worker, client, protocol, job } => {
+                let mut reply = Vec::new();
+                job(&server, &mut Reply::new(&mut reply, protocol));
+                server.workers()[worker].send(Message::Done(JobDone { client, reply }));
+            }
+            Task::Alone(work) => work(&server),
+        }
     }
 }

@@ -20,6 +20,7 @@
 //! | [`server`] | what all share; start and end |
 
 pub mod acl;
+mod apply;
 pub mod clients;
 pub mod command;
 pub mod config;
@@ -30,15 +31,20 @@ pub mod value;
 
 mod clock;
 mod error;
+mod identity;
 mod jobs;
 mod latency;
+mod machine;
 mod memory;
 mod metrics;
 pub mod net;
 mod pause;
+mod redact;
+mod saving;
 mod session;
 pub mod signals;
 mod stats;
+mod users;
 
 pub use error::{Error, Result};
 pub use server::{Running, Server, start};

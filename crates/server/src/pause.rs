@@ -41,6 +41,11 @@ impl Pause {
         self.writes.store(0, Ordering::Release);
     }
 
+    /// Whether commands may have to wait.
+    pub fn is_on(&self) -> bool {
+        self.all.load(Ordering::Acquire) != 0 || self.writes.load(Ordering::Acquire) != 0
+    }
+
     /// Until when this command waits, if it does.
     #[inline]
     pub fn until(&self, spec: &CommandSpec, session: &Session) -> Option<Duration> {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use aryavarth::{Durability, KvStore};
 
 use crate::acl::{AclStore, Denial, LogContext, LogEvent};
-use crate::clients::{Clients, Origin};
+use crate::clients::{Client, Clients, Origin};
 use crate::clock;
 use crate::command::table::CommandSpec;
 use crate::command::{self, CommandError};
@@ -31,10 +31,13 @@ use crate::proposer::{
     Access, BatchError, BatchNumber, Committer, DurabilityPolicy, LocalLog, Outcomes, Proposer,
     Queue,
 };
+use crate::redact::redacted;
 use crate::resp::{Args, Caller, Limits};
+use crate::saving::Saving;
 use crate::session::{Session, Standing};
 use crate::signals::Signal;
 use crate::stats::Stats;
+use crate::users;
 
 /// Words of a slow command that are remembered, and bytes of each, as in Redis.
 const SLOW_WORDS: usize = 32;
@@ -74,6 +77,10 @@ pub struct Server {
     pub pause: Pause,
     /// When it started, by the monotonic clock.
     pub started: Duration,
+    /// Checkpoints that clients ask for.
+    pub saving: Saving,
+    /// The generation of the users' rules at the start.
+    pub users_at_start: u64,
     /// Seconds since 1970 of the last checkpoint that was asked for, or of the start.
     pub last_save: AtomicU64,
     /// Tells this run from others: 40 hexadecimal digits.
@@ -145,7 +152,9 @@ pub fn start(config: Config, sources: &Sources) -> Result<Running> {
     let options = config.store_options().durability(Durability::Os);
     let store = KvStore::open_with(&config.dir, options)?;
     let acl = AclStore::new();
-    load_users(&acl, &config)?;
+    users::load(&acl, &config)?;
+    acl.log().set_capacity(config.acllog_max_len as usize);
+    let users_at_start = acl.generation();
     let workers = worker_count(&config);
     let durability = Arc::new(DurabilityPolicy::new(config.durability));
     let log_metrics = Arc::new(LogMetrics::default());
@@ -168,6 +177,8 @@ pub fn start(config: Config, sources: &Sources) -> Result<Running> {
         jobs: Jobs::default(),
         pause: Pause::default(),
         started: clock::monotonic(),
+        saving: Saving::default(),
+        users_at_start,
         last_save: AtomicU64::new(clock::wall().as_secs()),
         run_id: run_id()?,
         exclusive: AtomicBool::new(false),
@@ -209,16 +220,6 @@ fn run_id() -> Result<String> {
     };
     getrandom::fill(&mut bytes).map_err(refused)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn load_users(acl: &AclStore, config: &Config) -> Result<()> {
-    if let Some(path) = &config.aclfile {
-        acl.load(path)?;
-    }
-    if let Some(password) = config.requirepass.reveal() {
-        acl.set_default_password(Some(password.as_bytes()));
-    }
-    Ok(())
 }
 
 fn listen(config: &Config) -> Result<Vec<Listener>> {
@@ -387,6 +388,21 @@ impl Server {
         CommandError::new(denial.message(user, spec))
     }
 
+    /// Closes a client's connection.
+    pub fn kill(&self, client: &Client) {
+        client.doomed.store(true, Ordering::Relaxed);
+        if let Some(worker) = self.workers().get(client.worker) {
+            worker.send(Message::Kill(client.id));
+        }
+    }
+
+    /// Forgets what was counted since the start or the last time.
+    pub fn reset_stats(&self) {
+        self.stats.reset();
+        self.clients.accepted.store(0, Ordering::Relaxed);
+        self.clients.refused.store(0, Ordering::Relaxed);
+    }
+
     /// Forgets what a session leaves behind.
     pub fn leave(&self, session: &mut Session) {
         command::leave(session, &self.proposer);
@@ -418,7 +434,7 @@ impl Server {
         let answer = work();
         self.proposer.hold().set_access(Access::Everyone);
         self.exclusive.store(false, Ordering::Release);
-        self.workers().iter().for_each(|worker| worker.send(Message::Resume));
+        self.wake_workers();
         answer
     }
 
@@ -432,6 +448,11 @@ impl Server {
             std::thread::sleep(Duration::from_micros(100));
         }
         outcomes.failure(batch).map_or(Ok(()), Err)
+    }
+
+    /// Has workers look whether what commands wait for is over.
+    pub fn wake_workers(&self) {
+        self.workers().iter().for_each(|worker| worker.send(Message::Resume));
     }
 
     /// Until when a client has to wait before it may run a command, if it has to.
@@ -452,7 +473,9 @@ impl Server {
             }
         };
         let shown = if args.len() > SLOW_WORDS { SLOW_WORDS - 1 } else { args.len() };
-        let mut words: Vec<Vec<u8>> = args.iter().take(shown).map(shorten).collect();
+        let words = args.iter().take(shown).enumerate();
+        let mut words: Vec<Vec<u8>> =
+            words.map(|(at, word)| shorten(redacted(args, at).unwrap_or(word))).collect();
         if shown < args.len() {
             words.push(format!("... ({} more arguments)", args.len() - shown).into_bytes());
         }

@@ -8,6 +8,11 @@ use std::time::Duration;
 use crate::command::CommandId;
 use crate::metrics::Histogram;
 
+mod rates;
+
+pub use rates::Rates;
+use rates::Sampler;
+
 /// Error codes told apart. More of them than a server has are somebody's invention.
 const MAX_CODES: usize = 128;
 
@@ -44,6 +49,35 @@ pub struct WorkerStats {
     commands: Vec<CommandStats>,
     unknown: AtomicU64,
     errors: Mutex<BTreeMap<String, u64>>,
+    ran: AtomicU64,
+    hits: AtomicU64,
+    misses: AtomicU64,
+    received: AtomicU64,
+    sent: AtomicU64,
+    denied_logins: AtomicU64,
+}
+
+/// Counts over all commands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Commands that ran.
+    pub commands: u64,
+    /// Keys that reads found.
+    pub hits: u64,
+    /// Keys that reads did not find.
+    pub misses: u64,
+    /// Bytes that came from clients.
+    pub received: u64,
+    /// Bytes that were sent to clients.
+    pub sent: u64,
+    /// Logins that were refused.
+    pub denied_logins: u64,
+}
+
+/// Adds to a number, where only one thread ever does.
+#[inline]
+fn add_alone(number: &AtomicU64, more: u64) {
+    number.store(number.load(Ordering::Relaxed) + more, Ordering::Relaxed);
 }
 
 impl Default for WorkerStats {
@@ -52,11 +86,50 @@ impl Default for WorkerStats {
             commands: (0..CommandId::COUNT).map(|_| CommandStats::default()).collect(),
             unknown: AtomicU64::new(0),
             errors: Mutex::default(),
+            ran: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            denied_logins: AtomicU64::new(0),
         }
     }
 }
 
 impl WorkerStats {
+    /// Notes a run of a command. By its worker only, as the next ones.
+    #[inline]
+    pub fn ran(&self, id: CommandId, took: Duration, failed: bool) {
+        add_alone(&self.ran, 1);
+        self.command(id).ran(took, failed);
+    }
+
+    /// Notes that a read found its key, or did not.
+    #[inline]
+    pub fn looked_up(&self, found: bool) {
+        add_alone(if found { &self.hits } else { &self.misses }, 1);
+    }
+
+    /// Notes bytes that came.
+    pub fn received(&self, bytes: u64) {
+        add_alone(&self.received, bytes);
+    }
+
+    /// Notes bytes that were sent.
+    pub fn sent(&self, bytes: u64) {
+        add_alone(&self.sent, bytes);
+    }
+
+    /// Notes a login that was refused.
+    pub fn denied_login(&self) {
+        add_alone(&self.denied_logins, 1);
+    }
+
+    fn counters(&self) -> [&AtomicU64; 7] {
+        let WorkerStats { unknown, ran, hits, misses, received, sent, denied_logins, .. } = self;
+        [unknown, ran, hits, misses, received, sent, denied_logins]
+    }
+
     /// What is known of a command.
     #[inline]
     pub fn command(&self, id: CommandId) -> &CommandStats {
@@ -84,6 +157,7 @@ impl WorkerStats {
 #[derive(Debug)]
 pub struct Stats {
     workers: Vec<WorkerStats>,
+    sampler: Mutex<Sampler>,
 }
 
 /// The sums of one command over all workers.
@@ -104,7 +178,8 @@ pub struct CommandTotals {
 impl Stats {
     /// For so many workers.
     pub fn new(workers: usize) -> Stats {
-        Stats { workers: (0..workers).map(|_| WorkerStats::default()).collect() }
+        let workers = (0..workers).map(|_| WorkerStats::default()).collect();
+        Stats { workers, sampler: Mutex::default() }
     }
 
     /// What a worker knows.
@@ -129,10 +204,35 @@ impl Stats {
         totals
     }
 
+    /// The counts over all commands.
+    pub fn counts(&self) -> Counts {
+        let sum = |of: fn(&WorkerStats) -> &AtomicU64| {
+            self.workers.iter().map(|worker| of(worker).load(Ordering::Relaxed)).sum()
+        };
+        Counts {
+            commands: sum(|worker| &worker.ran),
+            hits: sum(|worker| &worker.hits),
+            misses: sum(|worker| &worker.misses),
+            received: sum(|worker| &worker.received),
+            sent: sum(|worker| &worker.sent),
+            denied_logins: sum(|worker| &worker.denied_logins),
+        }
+    }
+
     /// All runs of all commands.
     pub fn commands_run(&self) -> u64 {
-        let counts = self.workers.iter().flat_map(|worker| &worker.commands);
-        counts.map(|command| command.nanos.count()).sum()
+        self.counts().commands
+    }
+
+    /// Notes how far the counts have come by `now`. Several times a second.
+    pub fn sample(&self, now: Duration) {
+        let counts = self.counts();
+        self.sampler.lock().expect("no panic while held").add(now, counts);
+    }
+
+    /// What was done a second lately.
+    pub fn rates(&self) -> Rates {
+        self.sampler.lock().expect("no panic while held").rates()
     }
 
     /// Requests for commands that are not known.
@@ -159,8 +259,9 @@ impl Stats {
                 command.failed.store(0, Ordering::Relaxed);
                 command.rejected.store(0, Ordering::Relaxed);
             }
-            worker.unknown.store(0, Ordering::Relaxed);
+            worker.counters().iter().for_each(|number| number.store(0, Ordering::Relaxed));
             worker.errors.lock().expect("no panic while held").clear();
         }
+        *self.sampler.lock().expect("no panic while held") = Sampler::default();
     }
 }

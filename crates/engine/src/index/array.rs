@@ -81,6 +81,14 @@ impl Array {
         failure.map_or(Ok(None), Err)
     }
 
+    /// Brings the home of `tag` into the cache.
+    #[inline]
+    pub fn touch(&self, tag: Tag) {
+        if let Some(bucket) = self.search(tag).next() {
+            std::hint::black_box(bucket.is_empty(0));
+        }
+    }
+
     /// Where exactly `entry` is.
     #[inline]
     pub fn locate(&self, entry: Entry) -> Option<Place<'_>> {

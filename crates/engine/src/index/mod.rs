@@ -102,6 +102,12 @@ impl Index {
         self.table(hash.table()).find(guard, hash.tag(), confirm)
     }
 
+    /// Brings the bucket where the search for `hash` begins into the cache.
+    #[inline]
+    pub fn touch(&self, guard: &Guard, hash: KeyHash) {
+        self.table(hash.table()).touch(guard, hash.tag());
+    }
+
     /// Whether the newest record of a key with the tag of `hash` stands at `location`.
     #[inline]
     pub fn contains(&self, guard: &Guard, hash: KeyHash, location: Location) -> bool {

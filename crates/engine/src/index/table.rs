@@ -69,6 +69,14 @@ impl Table {
         self.array.load(guard).map_or(Ok(None), |array| array.find(tag, confirm))
     }
 
+    /// Brings the bucket where the search for `tag` begins into the cache.
+    #[inline]
+    pub fn touch(&self, guard: &Guard, tag: Tag) {
+        if let Some(array) = self.array.load(guard) {
+            array.touch(tag);
+        }
+    }
+
     /// Whether exactly `entry` is there.
     #[inline]
     pub fn contains(&self, guard: &Guard, entry: Entry) -> bool {

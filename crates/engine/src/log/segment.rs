@@ -287,6 +287,16 @@ impl Segment {
         }
     }
 
+    /// Brings the beginning of the record at `offset` into the cache.
+    pub fn touch(&self, guard: &Guard, offset: u64) {
+        let file = &**self.file.load(guard).expect("a segment always has a file");
+        let readable = self.end().saturating_sub(offset).min(FIRST_FETCH) as usize;
+        if let Ok(bytes) = file.read(offset, readable) {
+            std::hint::black_box(bytes.first().copied());
+            touch(&bytes);
+        }
+    }
+
     /// Reads the record at `offset`, proves it by its checksum and hands it to `take`. (`take` may
     /// be called twice; the last answer counts.)
     ///

@@ -27,6 +27,8 @@ pub struct Counters {
     pub user_bytes: AtomicU64,
     /// Bytes of records that compaction wrote.
     pub compacted: AtomicU64,
+    /// Expired keys that the sweep found.
+    pub expired_keys: AtomicU64,
     /// Bytes of checkpoints.
     pub checkpointed: AtomicU64,
     /// Bytes appended and compacted when the last checkpoint was begun.
@@ -131,6 +133,15 @@ impl Core {
             })
         })?;
         Ok(answer)
+    }
+
+    /// Brings the beginnings of the records that may be of a key with `hash` into the cache.
+    pub fn touch_records(&self, hash: KeyHash, guard: &Guard) {
+        let touch = |location: Location| {
+            self.segment(location, guard).touch(guard, location.offset());
+            Ok::<_, std::convert::Infallible>(false)
+        };
+        let Ok(_) = self.index.find(guard, hash, touch);
     }
 
     /// The segment of a location that the index gave while `guard` was held.

@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::ids::{Sequence, UnixMillis};
 use crate::reclaim::{Guard, pin};
+use crate::record::encoded_length;
 use crate::store::KvStore;
 
 /// A visit to the store. While it lasts, nothing that it could still see is freed, so it should be
@@ -23,6 +24,13 @@ pub struct EntryRef<'a> {
     pub version: Sequence,
     /// When it expires, if it does.
     pub expires_at: Option<UnixMillis>,
+}
+
+impl EntryRef<'_> {
+    /// Bytes of its record in the log.
+    pub fn stored_bytes(&self) -> u64 {
+        encoded_length(self.key.len(), self.value.len(), self.expires_at)
+    }
 }
 
 impl KvStore {
@@ -48,6 +56,9 @@ impl KvStore {
 }
 
 impl Reader<'_> {
+    /// Keys warmed at once.
+    pub const WARMED: usize = 16;
+
     /// Hands the entry of `key` to `take`; none if it has none. (`take` may be called twice; the last
     /// answer counts.)
     ///
@@ -67,6 +78,21 @@ impl Reader<'_> {
                 expires_at: record.expires_at,
             })
         })
+    }
+
+    /// Brings what reading these keys will need nearer to the processor, for all of them at once
+    /// rather than one after the other. For the first [`WARMED`](Reader::WARMED) of them.
+    pub fn warm<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        let core = self.store.core();
+        let mut hashes = [None; Self::WARMED];
+        for (hash, key) in hashes.iter_mut().zip(keys) {
+            let of_key = core.hash(key);
+            core.index.touch(&self.guard, of_key);
+            *hash = Some(of_key);
+        }
+        for hash in hashes.into_iter().flatten() {
+            core.touch_records(hash, &self.guard);
+        }
     }
 
     /// Lets go of what was seen so far and goes on, as between the answers of a long visit.

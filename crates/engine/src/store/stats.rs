@@ -28,6 +28,10 @@ pub struct Stats {
     pub bytes_written: u64,
     /// Stale bytes beyond what the options allow: what compaction has yet to do.
     pub compaction_debt: u64,
+    /// Number of records that expire, current or not, and those that have expired.
+    pub expiring_records: u64,
+    /// Number of expired keys that the sweep found since the store was opened.
+    pub expired_keys: u64,
 }
 
 impl Stats {
@@ -72,6 +76,8 @@ impl KvStore {
                 + load(&counters.compacted)
                 + load(&counters.checkpointed),
             compaction_debt: stale_bytes.saturating_sub(allowed),
+            expiring_records: sum(|s| s.usage().expiring),
+            expired_keys: load(&counters.expired_keys),
         }
     }
 }

@@ -15,6 +15,7 @@ use aryavarth::limits::{MAX_BATCH_BYTES, MIN_KEY_LENGTH};
 use aryavarth::{Effect, EntryRef, Operation, UnixMillis};
 
 use super::error::{CommandError, CommandResult};
+use super::flags::Flags;
 use super::table::CommandSpec;
 use super::turn::Turn;
 use crate::proposer::{BatchNumber, State};
@@ -113,6 +114,19 @@ impl<'s> Context<'_, 's> {
     /// If its record cannot be read.
     #[inline]
     pub fn read<R>(
+        &mut self,
+        key: &[u8],
+        take: impl FnMut(EntryRef<'_>) -> R,
+    ) -> Result<Option<R>, CommandError> {
+        let answer = self.look_up(key, take)?;
+        if self.spec.flags.contains(Flags::READONLY) {
+            self.turn.stats.looked_up(answer.is_some());
+        }
+        Ok(answer)
+    }
+
+    #[inline]
+    fn look_up<R>(
         &mut self,
         key: &[u8],
         mut take: impl FnMut(EntryRef<'_>) -> R,

@@ -9,8 +9,12 @@
 //! A command is a function of its [`Context`] and its words; it writes its reply or returns why not.
 
 pub mod absent;
+pub(crate) mod acl;
 mod apart;
 mod bits;
+mod client;
+mod config;
+mod connection;
 mod context;
 mod counters;
 pub mod docs;
@@ -19,13 +23,19 @@ mod error;
 mod expiry;
 pub mod flags;
 mod flush;
+mod help;
 pub mod id;
+mod info;
+mod introspection;
 pub mod keys;
 mod keyspace;
+mod memory;
 mod object;
-mod scan;
+mod observe;
 mod options;
 mod parts;
+mod persist;
+mod scan;
 mod specs;
 mod strings;
 pub mod table;
@@ -34,6 +44,7 @@ mod turn;
 mod view;
 mod wait;
 
+pub use client::client_line;
 pub use context::{After, Context, Job, Place, Value};
 pub use error::{CommandError, CommandResult};
 pub use id::CommandId;
@@ -42,11 +53,6 @@ pub use turn::{Flow, Turn, Wait};
 use crate::resp::{Args, Reply};
 
 pub(crate) use transactions::leave;
-
-/// The line of `CLIENT LIST`.
-pub fn client_line(client: &crate::clients::Client) -> String {
-    format!("id={}", client.id.0)
-}
 
 /// Runs a command.
 fn dispatch(cx: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
@@ -114,13 +120,91 @@ fn dispatch(cx: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> 
         Id::Discard => transactions::discard(cx, args, reply),
         Id::Watch => transactions::watch(cx, args, reply),
         Id::Unwatch => transactions::unwatch(cx, args, reply),
-        Id::Ping => {
-            match args.get(1) {
-                Some(text) => reply.bulk(text),
-                None => reply.simple("PONG"),
-            }
-            Ok(())
-        }
+
+        // the connection
+        Id::Ping => connection::ping(cx, args, reply),
+        Id::Echo => connection::echo(cx, args, reply),
+        Id::Auth => connection::auth(cx, args, reply),
+        Id::Hello => connection::hello(cx, args, reply),
+        Id::Reset => connection::reset(cx, args, reply),
+        Id::Quit => connection::quit(cx, args, reply),
+        Id::Select => connection::select(cx, args, reply),
+
+        // clients
+        Id::ClientId => client::id(cx, args, reply),
+        Id::ClientInfo => client::info(cx, args, reply),
+        Id::ClientList => client::list(cx, args, reply),
+        Id::ClientKill => client::kill(cx, args, reply),
+        Id::ClientSetName => client::set_name(cx, args, reply),
+        Id::ClientGetName => client::get_name(cx, args, reply),
+        Id::ClientSetInfo => client::set_info(cx, args, reply),
+        Id::ClientNoEvict => client::no_evict(cx, args, reply),
+        Id::ClientNoTouch => client::no_touch(cx, args, reply),
+        Id::ClientPause => client::pause(cx, args, reply),
+        Id::ClientUnpause => client::unpause(cx, args, reply),
+        Id::ClientReply => client::reply(cx, args, reply),
+        Id::ClientUnblock => client::unblock(cx, args, reply),
+        Id::ClientTracking => client::tracking(cx, args, reply),
+        Id::ClientTrackingInfo => client::tracking_info(cx, args, reply),
+        Id::ClientCaching => client::caching(cx, args, reply),
+        Id::ClientGetRedir => client::get_redirection(cx, args, reply),
+        Id::ClientHelp => client::help(cx, args, reply),
+
+        // commands
+        Id::Command => introspection::command(cx, args, reply),
+        Id::CommandCount => introspection::count(cx, args, reply),
+        Id::CommandDocs => introspection::docs(cx, args, reply),
+        Id::CommandInfo => introspection::info(cx, args, reply),
+        Id::CommandGetKeys => introspection::get_keys(cx, args, reply),
+        Id::CommandGetKeysAndFlags => introspection::get_keys_and_flags(cx, args, reply),
+        Id::CommandList => introspection::list(cx, args, reply),
+        Id::CommandHelp => introspection::help(cx, args, reply),
+
+        // the server
+        Id::ConfigGet => config::get(cx, args, reply),
+        Id::ConfigSet => config::set(cx, args, reply),
+        Id::ConfigRewrite => config::rewrite(cx, args, reply),
+        Id::ConfigResetStat => config::reset_stats(cx, args, reply),
+        Id::ConfigHelp => config::help(cx, args, reply),
+        Id::Info => info::info(cx, args, reply),
+        Id::MemoryUsage => memory::usage(cx, args, reply),
+        Id::MemoryStats => memory::stats(cx, args, reply),
+        Id::MemoryDoctor => memory::doctor(cx, args, reply),
+        Id::MemoryPurge => memory::purge(cx, args, reply),
+        Id::MemoryHelp => memory::help(cx, args, reply),
+        Id::SlowLogGet => observe::slow_get(cx, args, reply),
+        Id::SlowLogLen => observe::slow_len(cx, args, reply),
+        Id::SlowLogReset => observe::slow_reset(cx, args, reply),
+        Id::SlowLogHelp => observe::slow_help(cx, args, reply),
+        Id::LatencyLatest => observe::latest(cx, args, reply),
+        Id::LatencyHistory => observe::history(cx, args, reply),
+        Id::LatencyReset => observe::reset(cx, args, reply),
+        Id::LatencyDoctor => observe::doctor(cx, args, reply),
+        Id::LatencyGraph => observe::graph(cx, args, reply),
+        Id::LatencyHistogram => observe::histogram(cx, args, reply),
+        Id::LatencyHelp => observe::help(cx, args, reply),
+        Id::LastSave => persist::last_save(cx, args, reply),
+        Id::Save => persist::save(cx, args, reply),
+        Id::BgSave => persist::background_save(cx, args, reply),
+        Id::Time => persist::time(cx, args, reply),
+        Id::Shutdown => persist::shutdown(cx, args, reply),
+        Id::Debug => persist::debug(cx, args, reply),
+
+        // users
+        Id::AclWhoAmI => acl::who_am_i(cx, args, reply),
+        Id::AclList => acl::list(cx, args, reply),
+        Id::AclUsers => acl::users(cx, args, reply),
+        Id::AclGetUser => acl::get_user(cx, args, reply),
+        Id::AclSetUser => acl::set_user(cx, args, reply),
+        Id::AclDelUser => acl::delete_users(cx, args, reply),
+        Id::AclCat => acl::categories(cx, args, reply),
+        Id::AclGenPass => acl::generate(cx, args, reply),
+        Id::AclLog => acl::log(cx, args, reply),
+        Id::AclSave => acl::save(cx, args, reply),
+        Id::AclLoad => acl::load(cx, args, reply),
+        Id::AclDryRun => acl::dry_run(cx, args, reply),
+        Id::AclHelp => acl::help(cx, args, reply),
+
         _ => Err(CommandError::new(format!("ERR '{}' is not here yet", cx.spec.full_name))),
     }
 }

@@ -180,8 +180,10 @@ fn run_queued(cx: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) {
     cx.turn.note(cx.session, spec, args, result.is_err());
     cx.turn.resume(began);
     if let Err(error) = result {
+        let text = error.to_string();
+        cx.turn.stats.error(&text);
         reply.buffer().truncate(start);
-        reply.error(&error.to_string());
+        reply.error(&text);
     }
 }
 
@@ -219,6 +221,12 @@ fn forget_watched(cx: &mut Context<'_, '_>) {
         cx.proposer().unwatch(key, &flag);
     }
     cx.session.client.watched.store(0, Ordering::Relaxed);
+}
+
+/// Ends the transaction and the watching of a session that begins anew.
+pub(super) fn abandon(cx: &mut Context<'_, '_>) {
+    cx.session.set_transaction(None);
+    forget_watched(cx);
 }
 
 /// Ends what a session that goes leaves behind.

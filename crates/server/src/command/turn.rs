@@ -46,6 +46,8 @@ pub enum Wait {
     Until(Duration),
     /// The end of what others do alone.
     Others,
+    /// The end of the pause that lasts until this moment, unless it is ended before.
+    Pause(Duration),
 }
 
 /// The evaluation of some requests of one connection.
@@ -54,7 +56,7 @@ pub struct Turn<'s> {
     pub(super) reader: Reader<'s>,
     worker: usize,
     proposer: Option<MutexGuard<'s, State>>,
-    stats: &'s WorkerStats,
+    pub(super) stats: &'s WorkerStats,
     /// When the request began.
     began: Duration,
 }
@@ -70,6 +72,11 @@ impl<'s> Turn<'s> {
             stats: server.stats.worker(worker),
             began: clock::monotonic(),
         }
+    }
+
+    /// Fetches what reading these keys will need, all at once.
+    pub fn warm<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        self.reader.warm(keys);
     }
 
     pub(super) fn proposer(&mut self) -> &mut MutexGuard<'s, State> {
@@ -97,7 +104,7 @@ impl<'s> Turn<'s> {
             }
         };
         if let Some(paused) = self.server.paused(spec, session) {
-            return Flow::Retry(Wait::Until(paused));
+            return Flow::Retry(Wait::Pause(paused));
         }
         if let Err(error) = self.permit(session, spec, args) {
             self.reject(session, output, Some(spec), &error);
@@ -121,7 +128,8 @@ impl<'s> Turn<'s> {
             }
         }
         let sight = if writes || output.is_held() { Sight::Everything } else { Sight::Settled };
-        let (protocol, silent) = (session.protocol, session.replies != ReplyMode::On);
+        let protocol = session.protocol;
+        session.client.last_command.store(spec.id.index() + 1, Ordering::Relaxed);
         let mut context = Context {
             turn: self,
             session,
@@ -137,9 +145,11 @@ impl<'s> Turn<'s> {
         let failed = result.is_err();
         if let Err(error) = result {
             output.truncate(start);
-            Reply::new(output.buffer(), protocol).error(&error.to_string());
+            let text = error.to_string();
+            self.stats.error(&text);
+            Reply::new(output.buffer(), protocol).error(&text);
         }
-        if silent || session.replies != ReplyMode::On {
+        if session.replies != ReplyMode::On {
             output.truncate(start);
         }
         if output.end() > start {
@@ -280,9 +290,7 @@ impl<'s> Turn<'s> {
     ) {
         let now = clock::monotonic();
         let took = now.saturating_sub(std::mem::replace(&mut self.began, now));
-        let stats = self.stats.command(spec.id);
-        stats.ran(took, failed);
-        session.client.last_command.store(spec.id.index() + 1, Ordering::Relaxed);
+        self.stats.ran(spec.id, took, failed);
         let hot = self.server.config.hot();
         let may_be_slow = !spec.flags.contains(Flags::SKIP_SLOWLOG);
         if may_be_slow && hot.slow_from().is_some_and(|from| took >= from) {

@@ -26,6 +26,8 @@ pub(super) enum Rest {
     /// Until this moment of the monotonic clock; then the job's reply is due, or the command is tried
     /// again.
     Until(Duration),
+    /// Until a pause ends: at this moment of the monotonic clock, or before.
+    Pause(Duration),
     /// Until others are done with what they are doing alone.
     Others,
     /// Until the client has taken some of its replies.

@@ -16,7 +16,7 @@ use super::socket::Socket;
 use crate::clients::{ClientId, Origin};
 use crate::clock;
 use crate::command::{Flow, Turn};
-use crate::resp::{Decoded, Reply};
+use crate::resp::{Ahead, Caller, Reply};
 use crate::server::Server;
 use crate::session::{ReplyMode, Session};
 
@@ -26,6 +26,8 @@ const BELL: Token = Token(usize::MAX);
 const FIRST_LISTENER: usize = usize::MAX - 1024;
 /// How often a worker looks after its connections when nothing happens.
 const TICK: Duration = Duration::from_millis(100);
+/// Requests understood ahead of their turn.
+const AHEAD: usize = 16;
 /// How long clients have to take their last replies when the server ends.
 const GRACE: Duration = Duration::from_secs(10);
 /// Connections accepted in one go before others are served.
@@ -46,6 +48,7 @@ pub struct Worker {
     /// Those that rest until some moment, or until others are done.
     resting: Vec<usize>,
     scratch: Vec<u8>,
+    ahead: Ahead,
     looked_after: Duration,
     /// Since when it is to end.
     stopping: Option<Duration>,
@@ -86,6 +89,7 @@ impl Worker {
             awaiting: Vec::new(),
             resting: Vec::new(),
             scratch: vec![0; READ],
+            ahead: Ahead::default(),
             looked_after: Duration::ZERO,
             stopping: None,
         })
@@ -134,7 +138,7 @@ impl Worker {
         }
         let now = clock::monotonic();
         let until = |token: &usize| match self.connections.get(*token).map(|c| c.rest) {
-            Some(Rest::Until(moment)) => Some(moment.saturating_sub(now)),
+            Some(Rest::Until(moment) | Rest::Pause(moment)) => Some(moment.saturating_sub(now)),
             _ => None,
         };
         self.resting.iter().filter_map(until).min().unwrap_or(TICK).min(TICK)
@@ -177,6 +181,9 @@ impl Worker {
         if now.saturating_sub(self.looked_after) >= TICK {
             self.looked_after = now;
             self.look_after(now);
+            if self.number == 0 {
+                self.server.stats.sample(now);
+            }
         }
         if self.ready.is_empty() {
             // Its memory is used again.
@@ -198,7 +205,8 @@ impl Worker {
             let arrived = connection.read(&mut self.scratch);
             if let Arrived::Bytes(bytes) = arrived {
                 received = bytes;
-                let used = evaluate(&self.server, self.number, connection, &self.scratch[..bytes]);
+                let (server, scratch) = (&self.server, &self.scratch[..bytes]);
+                let used = evaluate(server, self.number, connection, &mut self.ahead, scratch);
                 connection.input.extend_from_slice(&self.scratch[used..bytes]);
             }
         } else {
@@ -209,7 +217,8 @@ impl Worker {
                 received = bytes;
             }
             let mut input = std::mem::take(&mut connection.input);
-            let used = evaluate(&self.server, self.number, connection, &input);
+            let (server, ahead) = (&self.server, &mut self.ahead);
+            let used = evaluate(server, self.number, connection, ahead, &input);
             if used == input.len() {
                 input = Vec::new();
             } else {
@@ -221,6 +230,7 @@ impl Worker {
         if received > 0 {
             client.touch(now);
             client.received.fetch_add(received as u64, Ordering::Relaxed);
+            self.server.stats.worker(self.number).received(received as u64);
         }
         client.input.store(connection.input.len(), Ordering::Relaxed);
         self.after_serving(token);
@@ -237,7 +247,7 @@ impl Worker {
             connection.ended = true;
         }
         match connection.rest {
-            Rest::Until(_) | Rest::Others => self.resting.push(token),
+            Rest::Until(_) | Rest::Pause(_) | Rest::Others => self.resting.push(token),
             Rest::None if connection.readable || !connection.input.is_empty() => {
                 let may_go_on = !connection.session.closing
                     && !connection.ended
@@ -257,11 +267,13 @@ impl Worker {
             return;
         }
         let exclusive = self.server.is_exclusive();
+        let paused = self.server.pause.is_on();
         let resting = std::mem::take(&mut self.resting);
         for token in resting {
             let Some(connection) = self.connections.get_mut(token) else { continue };
             let over = match connection.rest {
                 Rest::Until(moment) => moment <= now,
+                Rest::Pause(moment) => moment <= now || !paused,
                 Rest::Others => !exclusive,
                 _ => continue,
             };
@@ -284,6 +296,7 @@ impl Worker {
             connection.flush(self.server.proposer.outcomes());
             let sent = before.saturating_sub(connection.output.pending());
             connection.client().sent.fetch_add(sent as u64, Ordering::Relaxed);
+            self.server.stats.worker(self.number).sent(sent as u64);
         } else if !connection.writable {
             let _ = connection.socket.flush();
         }
@@ -414,8 +427,10 @@ impl Worker {
         let Some(token) = self.token_of(done.client) else { return };
         let connection = &mut self.connections[token];
         let start = connection.output.end();
-        if !done.reply.is_empty() && connection.session.replies == ReplyMode::On {
-            connection.output.buffer().extend_from_slice(&done.reply);
+        connection.output.buffer().extend_from_slice(&done.reply);
+        if connection.session.replies != ReplyMode::On {
+            connection.output.truncate(start);
+        } else if !done.reply.is_empty() {
             connection.output.replied(start, None);
         }
         connection.rest = Rest::None;
@@ -502,47 +517,50 @@ fn evaluate(
     server: &Arc<Server>,
     worker: usize,
     connection: &mut Connection,
+    ahead: &mut Ahead,
     bytes: &[u8],
 ) -> usize {
-    let soft = pause_above(server);
+    let pause_above = pause_above(server);
     let mut used = 0;
     let mut turn = Turn::new(server, worker);
     while used < bytes.len() {
-        if connection.output.pending() > soft {
+        if connection.output.pending() > pause_above {
             connection.rest = Rest::Output;
             break;
         }
         let limits = server.request_limits(&connection.session);
-        match connection.decoder.decode(&bytes[used..], &limits) {
-            Ok(Decoded::Incomplete) => break,
-            Ok(Decoded::Request(length)) => {
-                let args = connection.decoder.args(&bytes[used..used + length]);
-                let flow = turn.evaluate(&mut connection.session, &mut connection.output, args);
-                match flow {
-                    Flow::Next => used += length,
-                    Flow::Retry(rest) => {
-                        connection.rest = rest.into();
-                        break;
-                    }
-                    Flow::Rest(rest) => {
-                        used += length;
-                        connection.rest = rest.into();
-                        break;
-                    }
-                }
-                if connection.session.closing {
-                    return bytes.len();
-                }
+        let most = if limits.caller == Caller::Known { AHEAD } else { 1 };
+        let rest = &bytes[used..];
+        let filled = ahead.fill(&mut connection.decoder, rest, &limits, most);
+        if ahead.len() > 1 {
+            turn.warm((0..ahead.len()).filter_map(|number| ahead.args(number, rest).get(1)));
+        }
+        for number in 0..ahead.len() {
+            let args = ahead.args(number, rest);
+            let flow = turn.evaluate(&mut connection.session, &mut connection.output, args);
+            if !matches!(flow, Flow::Retry(_)) {
+                used += ahead.length(number);
             }
-            Err(error) => {
-                let start = connection.output.end();
-                let protocol = connection.session.protocol;
-                Reply::new(connection.output.buffer(), protocol)
-                    .error(&format!("ERR Protocol error: {error}"));
-                connection.output.replied(start, None);
-                connection.session.closing = true;
+            if let Flow::Retry(wait) | Flow::Rest(wait) = flow {
+                connection.rest = wait.into();
+                connection.decoder.restart();
+                return used;
+            }
+            if connection.session.closing {
                 return bytes.len();
             }
+        }
+        if let Err(error) = filled {
+            let start = connection.output.end();
+            let protocol = connection.session.protocol;
+            Reply::new(connection.output.buffer(), protocol)
+                .error(&format!("ERR Protocol error: {error}"));
+            connection.output.replied(start, None);
+            connection.session.closing = true;
+            return bytes.len();
+        }
+        if ahead.len() < most {
+            break;
         }
     }
     used
@@ -554,6 +572,7 @@ impl From<crate::command::Wait> for Rest {
             crate::command::Wait::Job => Rest::Job,
             crate::command::Wait::Until(moment) => Rest::Until(moment),
             crate::command::Wait::Others => Rest::Others,
+            crate::command::Wait::Pause(moment) => Rest::Pause(moment),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! The protocol is RESP, versions 2 and 3, as specified at
 //! <https://redis.io/docs/latest/develop/reference/protocol-spec/>.
 
+mod ahead;
 mod args;
 mod inline;
 mod reply;
@@ -15,6 +16,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+pub use ahead::Ahead;
 pub use args::{Args, OwnedRequest};
 pub use inline::split as split_inline;
 pub use reply::{Protocol, Reply};

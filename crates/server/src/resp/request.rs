@@ -169,6 +169,23 @@ impl Decoder {
         Args::new(bytes, &self.ranges)
     }
 
+    /// Where the words of the request just found stand.
+    pub(super) fn ranges(&self) -> &[Range] {
+        &self.ranges
+    }
+
+    /// Whether the request just found is a line.
+    pub(super) fn is_line(&self) -> bool {
+        !self.line.is_empty()
+    }
+
+    /// Forgets what was begun: the next bytes shown begin with a request.
+    pub fn restart(&mut self) {
+        self.state = State::Start;
+        self.at = 0;
+        self.reset();
+    }
+
     /// How many bytes the request that was begun has at least, if it has announced a word.
     pub fn expected(&self) -> Option<usize> {
         match self.state {

@@ -105,6 +105,7 @@ pub const DOCS: &[CommandDocs] = &[
                         string("ip:port").token("ADDR").optional(),
                         string("ip:port").token("LADDR").optional().since("6.2.0"),
                         string("yes/no").token("SKIPME").optional(),
+                        integer("maxage").token("MAXAGE").optional(),
                     ],
                 )
                 .multiple(),
@@ -169,6 +170,53 @@ pub const DOCS: &[CommandDocs] = &[
         "3.2.0",
         "O(1)",
         &[one_of("on_off_skip", &[token("on", "ON"), token("off", "OFF"), token("skip", "SKIP")])],
+    ),
+    doc(
+        Id::ClientUnblock,
+        "Unblock a client blocked in a blocking command from a different connection",
+        "5.0.0",
+        "O(log N) where N is the number of client connections",
+        &[
+            integer("client-id"),
+            one_of("timeout_error", &[token("timeout", "TIMEOUT"), token("error", "ERROR")])
+                .optional(),
+        ],
+    ),
+    doc(
+        Id::ClientTracking,
+        "Enable or disable server assisted client side caching support",
+        "6.0.0",
+        "O(1). Some options may introduce additional complexity.",
+        &[
+            one_of("status", &[token("on", "ON"), token("off", "OFF")]),
+            integer("client-id").token("REDIRECT").optional(),
+            string("prefix").token("PREFIX").optional().multiple().repeat_token(),
+            token("bcast", "BCAST").optional(),
+            token("optin", "OPTIN").optional(),
+            token("optout", "OPTOUT").optional(),
+            token("noloop", "NOLOOP").optional(),
+        ],
+    ),
+    doc(
+        Id::ClientTrackingInfo,
+        "Return information about server assisted client side caching for the current connection",
+        "6.2.0",
+        "O(1)",
+        &[],
+    ),
+    doc(
+        Id::ClientCaching,
+        "Instruct the server about tracking or not keys in the next request",
+        "6.0.0",
+        "O(1)",
+        &[one_of("mode", &[token("yes", "YES"), token("no", "NO")])],
+    ),
+    doc(
+        Id::ClientGetRedir,
+        "Get tracking notifications redirection client ID if any",
+        "6.0.0",
+        "O(1)",
+        &[],
     ),
     doc(Id::ClientHelp, "Show helpful text about the different subcommands", "5.0.0", "O(1)", &[]),
 ];

@@ -233,7 +233,10 @@ pub const DOCS: &[CommandDocs] = &[
         "Asynchronously save the dataset to disk",
         "1.0.0",
         "O(1)",
-        &[token("schedule", "SCHEDULE").optional().since("3.2.2")],
+        &[
+            token("schedule", "SCHEDULE").optional().since("3.2.2"),
+            string("directory").token("TO").optional(),
+        ],
     ),
     doc(Id::Time, "Return the current server time", "2.6.0", "O(1)", &[]),
     doc(

@@ -23,6 +23,25 @@ const CLIENT: &[CommandSpec] = &[
     row(Id::ClientPause, "client|pause", -3, "admin noscript loading stale", "connection", NONE),
     row(Id::ClientUnpause, "client|unpause", 2, "admin noscript loading stale", "connection", NONE),
     row(Id::ClientReply, "client|reply", 3, "noscript loading stale", "connection", NONE),
+    row(
+        Id::ClientUnblock,
+        "client|unblock",
+        -3,
+        "admin noscript loading stale",
+        "connection",
+        NONE,
+    ),
+    row(Id::ClientTracking, "client|tracking", -3, "noscript loading stale", "connection", NONE),
+    row(
+        Id::ClientTrackingInfo,
+        "client|trackinginfo",
+        2,
+        "noscript loading stale",
+        "connection",
+        NONE,
+    ),
+    row(Id::ClientCaching, "client|caching", 3, "noscript loading stale", "connection", NONE),
+    row(Id::ClientGetRedir, "client|getredir", 2, "noscript loading stale", "connection", NONE),
     row(Id::ClientHelp, "client|help", 2, "loading stale", "connection", NONE),
 ];
 
