@@ -154,6 +154,8 @@ impl<'s> Turn<'s> {
         }
         if output.end() > start {
             output.replied(start, depends);
+        } else if let Some(batch) = depends {
+            output.depends_silently(batch);
         }
         self.note(session, spec, args, failed);
         if let Some(state) = &mut self.proposer {

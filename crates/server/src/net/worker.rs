@@ -291,7 +291,8 @@ impl Worker {
 
     fn send(&mut self, token: usize) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        if connection.output.pending() > 0 && connection.writable {
+        let has_to_look = connection.output.pending() > 0 || connection.output.is_held();
+        if has_to_look && connection.writable {
             let before = connection.output.pending();
             connection.flush(self.server.proposer.outcomes());
             let sent = before.saturating_sub(connection.output.pending());

@@ -31,7 +31,6 @@
 // The scripts are files of the real machine.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-mod atomic;
 mod client;
 mod host;
 mod pattern;
