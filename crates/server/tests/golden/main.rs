@@ -31,6 +31,7 @@
 // The scripts are files of the real machine.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod atomic;
 mod client;
 mod host;
 mod pattern;
@@ -39,6 +40,17 @@ mod show;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Scripts run at the same time.
+const THREADS: usize = 4;
+
+/// What becomes of a script that is answered otherwise.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Update {
+    Compare,
+    Write,
+}
 
 #[test]
 fn scripts_are_answered_as_they_say() {
@@ -53,19 +65,35 @@ fn scripts_are_answered_as_they_say() {
         .collect();
     scripts.sort();
     assert!(!scripts.is_empty());
-    let update = std::env::var_os("UPDATE").is_some_and(|update| update == "1");
-    let wrong: Vec<String> = scripts.iter().filter_map(|path| check(path, update)).collect();
+    let update = match std::env::var("UPDATE").as_deref() {
+        Ok("1") => Update::Write,
+        _ => Update::Compare,
+    };
+    let wrong = check_all(&scripts, update);
     assert!(wrong.is_empty(), "{}\nreview with UPDATE=1 and git diff", wrong.join("\n"));
 }
 
+/// Runs the scripts, a few at a time: they sleep a good deal. Tells what is wrong.
+fn check_all(scripts: &[PathBuf], update: Update) -> Vec<String> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let paths = std::iter::from_fn(|| scripts.get(next.fetch_add(1, Ordering::Relaxed)));
+        paths.filter_map(|path| check(path, update)).collect::<Vec<_>>()
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
 /// Runs a script; tells what is wrong.
-fn check(path: &Path, update: bool) -> Option<String> {
+fn check(path: &Path, update: Update) -> Option<String> {
     let expected = fs::read_to_string(path).unwrap();
     let actual = script::run(&expected);
     if actual == expected {
         return None;
     }
-    if update {
+    if update == Update::Write {
         fs::write(path, &actual).unwrap();
         return None;
     }
