@@ -32,7 +32,10 @@ use crate::net::{self, Message, Worker, WorkerHandle};
 use crate::notify::{Progress, notify};
 use crate::pause::Pause;
 use crate::process;
-use crate::proposer::{Access, Committer, DurabilityPolicy, LocalLog, Outcomes, Proposer, Queue};
+use crate::proposer::{
+    Access, BatchError, BatchNumber, Committer, DurabilityPolicy, LocalLog, Outcomes, Proposer,
+    Queue,
+};
 use crate::redact::redacted;
 use crate::resp::{Args, Caller, Limits};
 use crate::saving::Saving;
@@ -58,6 +61,8 @@ pub struct Server {
     pub proposer: Arc<Proposer>,
     /// What is asked of writes.
     pub durability: Arc<DurabilityPolicy>,
+    /// What waits for the disk.
+    pub log_queue: Arc<Queue>,
     /// What the log does.
     pub log_metrics: Arc<LogMetrics>,
     /// Who may do what.
@@ -202,6 +207,7 @@ pub fn start_on(disk: Arc<dyn Disk>, mut config: Config, sources: &Sources) -> R
         store: store.clone(),
         proposer: Arc::clone(&proposer),
         durability: Arc::clone(&durability),
+        log_queue: Arc::clone(&queue),
         log_metrics,
         acl,
         clients: Clients::default(),
@@ -512,6 +518,18 @@ impl Server {
         self.exclusive.store(false, Ordering::Release);
         self.wake_workers();
         answer
+    }
+
+    /// Waits until a batch is settled. For threads that may wait.
+    ///
+    /// # Errors
+    /// Why the batch failed, if it did.
+    pub fn await_settled(&self, batch: BatchNumber) -> std::result::Result<(), BatchError> {
+        let outcomes = self.proposer.outcomes();
+        while outcomes.settled() < batch {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        outcomes.failure(batch).map_or(Ok(()), Err)
     }
 
     /// Has workers look whether what commands wait for is over.

@@ -12,7 +12,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use aryavarth::limits::{MAX_BATCH_BYTES, MAX_SEGMENT_SIZE, MIN_KEY_LENGTH};
-use aryavarth::{Effect, EntryRef, UnixMillis};
+use aryavarth::{Effect, EntryRef, Operation, UnixMillis};
 
 use super::error::{CommandError, CommandResult};
 use super::flags::Flags;
@@ -258,6 +258,29 @@ impl<'s> Context<'_, 's> {
         state.stage(key, effect);
         let batch = state.open_batch();
         self.depend_on(batch);
+    }
+
+    // --- what is not settled ---
+
+    /// Whether it has to see effects that are not settled.
+    pub fn sees_unsettled(&self) -> bool {
+        self.sight == Sight::Everything
+    }
+
+    /// Shows every unsettled effect, oldest first; the reply depends on them.
+    pub fn each_unsettled(&mut self, show: impl FnMut(Operation<'_>)) {
+        let state = self.turn.proposer();
+        let newest = state.newest_unsettled();
+        state.each_unsettled(show);
+        self.depends = self.depends.max(newest);
+    }
+
+    /// Proposes what was gathered, for a command that stands alone and writes nothing itself; returns
+    /// the batch after which everything before it is settled, if it is not yet.
+    pub fn propose_gathered(&mut self) -> Option<BatchNumber> {
+        let state = self.turn.proposer();
+        state.flush();
+        state.newest_unsettled()
     }
 
     // --- what takes long ---

@@ -18,23 +18,31 @@ mod connection;
 mod context;
 mod counters;
 pub mod docs;
+mod dump;
 mod error;
+mod expiry;
 pub mod flags;
+mod flush;
 mod help;
 pub mod id;
 mod info;
 mod introspection;
 pub mod keys;
+mod keyspace;
 mod memory;
+mod object;
 mod observe;
 mod options;
 mod parts;
 mod persist;
+mod scan;
 mod specs;
 mod strings;
 pub mod table;
 mod transactions;
 mod turn;
+mod view;
+mod wait;
 
 pub use client::client_line;
 pub use context::{After, Context, Job, Place, Value};
@@ -60,6 +68,32 @@ fn dispatch(cx: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> 
         Id::GetEx => strings::getex(cx, args, reply),
         Id::MGet => strings::mget(cx, args, reply),
         Id::MSet => strings::mset(cx, args, reply),
+
+        // keys
+        Id::Del | Id::Unlink => keyspace::del(cx, args, reply),
+        Id::Exists | Id::Touch => keyspace::exists(cx, args, reply),
+        Id::Type => keyspace::kind(cx, args, reply),
+        Id::Rename => keyspace::rename(cx, args, reply),
+        Id::RenameNx => keyspace::rename_nx(cx, args, reply),
+        Id::Copy => keyspace::copy(cx, args, reply),
+        Id::DbSize => keyspace::db_size(cx, args, reply),
+        Id::RandomKey => keyspace::random_key(cx, args, reply),
+        Id::ObjectEncoding => object::encoding(cx, args, reply),
+        Id::ObjectFreq => object::freq(cx, args, reply),
+        Id::ObjectIdleTime => object::idle_time(cx, args, reply),
+        Id::ObjectRefCount => object::ref_count(cx, args, reply),
+        Id::ObjectHelp => object::help(cx, args, reply),
+        Id::Dump => dump::dump(cx, args, reply),
+        Id::Restore => dump::restore(cx, args, reply),
+        Id::Expire | Id::PExpire | Id::ExpireAt | Id::PExpireAt => expiry::expire(cx, args, reply),
+        Id::Ttl | Id::PTtl | Id::ExpireTime | Id::PExpireTime => expiry::ttl(cx, args, reply),
+        Id::Persist => expiry::persist(cx, args, reply),
+        Id::Keys => scan::keys(cx, args, reply),
+        Id::Scan => scan::scan(cx, args, reply),
+        Id::FlushAll | Id::FlushDb => flush::flush_all(cx, args, reply),
+        Id::Wait => wait::wait(cx, args, reply),
+        Id::WaitAof => wait::wait_aof(cx, args, reply),
+
         Id::MSetNx => strings::msetnx(cx, args, reply),
         Id::MSetEx => strings::msetex(cx, args, reply),
         Id::DelEx => strings::delex(cx, args, reply),
@@ -81,7 +115,6 @@ fn dispatch(cx: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> 
         Id::BitOp => bits::bitop(cx, args, reply),
         Id::BitField => bits::bitfield(cx, args, reply),
         Id::BitFieldRo => bits::bitfield_ro(cx, args, reply),
-        Id::Del | Id::Unlink => strings::del(cx, args, reply),
         Id::Multi => transactions::multi(cx, args, reply),
         Id::Exec => transactions::exec(cx, args, reply),
         Id::Discard => transactions::discard(cx, args, reply),

@@ -326,20 +326,3 @@ pub(super) fn digest(
         None => reply.null(),
     })
 }
-
-/// `DEL key [key …]`
-pub(super) fn del(
-    cx: &mut Context<'_, '_>,
-    args: Args<'_>,
-    reply: &mut Reply<'_>,
-) -> CommandResult {
-    let mut removed = 0;
-    for key in args.iter().skip(1) {
-        if cx.exists(key)? {
-            cx.remove(key);
-            removed += 1;
-        }
-    }
-    reply.integer(removed);
-    Ok(())
-}

@@ -10,13 +10,15 @@
 
 use std::sync::atomic::Ordering;
 
-use super::context::{Context, Place};
+use super::context::{After, Context, Place, Sight};
 use super::dispatch;
 use super::error::{CommandError, CommandResult};
 use super::flags::Flags;
 use super::id::CommandId;
+use super::table::CommandSpec;
 use super::turn::resolve;
-use crate::clock;
+use crate::acl::Denial;
+use crate::proposer::{Proposer, WatchFlag};
 use crate::resp::{Args, Reply};
 use crate::session::{Session, Transaction, Watched};
 
@@ -128,7 +130,21 @@ fn refuse_writes(cx: &mut Context<'_, '_>, transaction: &Transaction) -> Command
         (false, true) => state.fence(),
         (false, false) => None,
     };
-    refusal.map_or(Ok(()), |error| Err(error.into()))
+    refusal.map_or(Ok(()), |error| Err(aborted(&error.to_string())))
+}
+
+/// What `EXEC` answers if it was refused itself; the transaction is over then.
+pub(super) fn aborted(why: &str) -> CommandError {
+    let why = why.strip_prefix("ERR ").unwrap_or(why);
+    CommandError::new(format!("EXECABORT Transaction discarded because of: {why}"))
+}
+
+/// Ends a transaction whose `EXEC` was refused.
+pub(super) fn abort(session: &mut Session, proposer: &Proposer) {
+    session.set_transaction(None);
+    leave(session, proposer);
+    session.watch_flag = WatchFlag::default();
+    session.client.watched.store(0, Ordering::Relaxed);
 }
 
 /// Whether no watched key was written to or has expired meanwhile.
@@ -138,38 +154,61 @@ fn is_untouched(cx: &mut Context<'_, '_>) -> bool {
     !cx.session.watch_flag.is_raised() && !cx.session.watched.iter().any(expired)
 }
 
+/// Runs a command of the transaction and writes its reply or its error.
 fn run_queued(cx: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) {
     let start = reply.buffer().len();
-    let name = args.get(0).unwrap_or_default();
-    let result = resolve(name, args).and_then(|spec| {
-        if let Some(user) = cx.session.login.user(&cx.turn.server.acl)
-            && let Err(denial) = user.permits(spec, &args)
-        {
-            return Err(cx.turn.server.deny(cx.session, spec, args, denial));
-        }
+    let Ok(spec) = resolve(args.get(0).unwrap_or_default(), args) else {
+        // It was known when it was queued.
+        return reply.error("ERR unknown command");
+    };
+    let began = cx.turn.begin();
+    let result = permit(cx, spec, args).and_then(|()| {
         let mut inner = Context {
             turn: &mut *cx.turn,
             session: &mut *cx.session,
             spec,
             place: Place::Transaction,
-            sight: super::context::Sight::Everything,
+            sight: Sight::Everything,
             depends: None,
-            after: super::After::Nothing,
+            after: After::Nothing,
         };
-        let began = clock::monotonic();
         let result = dispatch(&mut inner, args, reply);
-        let took = clock::monotonic().saturating_sub(began);
-        inner.turn.stats.ran(spec.id, took, result.is_err());
         let depends = inner.depends;
         cx.depends = cx.depends.max(depends);
         result
     });
+    cx.turn.note(cx.session, spec, args, result.is_err());
+    cx.turn.resume(began);
     if let Err(error) = result {
         let text = error.to_string();
         cx.turn.stats.error(&text);
         reply.buffer().truncate(start);
         reply.error(&text);
     }
+}
+
+/// What the user may do can have changed since the command was queued.
+fn permit(cx: &mut Context<'_, '_>, spec: &'static CommandSpec, args: Args<'_>) -> CommandResult {
+    let denial = match cx.session.login.user(&cx.turn.server.acl) {
+        Some(user) => user.permits(spec, &args).err(),
+        None => Some(Denial::Command),
+    };
+    let Some(denial) = denial else { return Ok(()) };
+    // Logged as denied in a transaction; the words are those of Redis for this occasion.
+    cx.session.transaction = Some(Transaction::default());
+    let _ = cx.turn.server.deny(cx.session, spec, args, denial);
+    cx.session.transaction = None;
+    let reason = match denial {
+        Denial::Command => "no permission to execute the command or subcommand",
+        Denial::Key(_) => "no permission to touch the specified keys",
+        Denial::Channel(_) => {
+            "no permission to access one of the channels used as arguments to the command"
+        }
+    };
+    Err(CommandError::new(format!(
+        "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC \
+         call. This command is no longer allowed for the following reason: {reason}"
+    )))
 }
 
 fn forget_watched(cx: &mut Context<'_, '_>) {
@@ -191,7 +230,7 @@ pub(super) fn abandon(cx: &mut Context<'_, '_>) {
 }
 
 /// Ends what a session that goes leaves behind.
-pub(crate) fn leave(session: &mut Session, proposer: &crate::proposer::Proposer) {
+pub(crate) fn leave(session: &mut Session, proposer: &Proposer) {
     if session.watched.is_empty() {
         return;
     }

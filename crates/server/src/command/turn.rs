@@ -129,8 +129,14 @@ impl<'s> Turn<'s> {
         let spec = match resolve(name, args) {
             Ok(spec) => spec,
             Err(error) => {
-                self.note_unfit(&error);
-                self.reject(session, output, None, &error);
+                let spec = match &error {
+                    CommandError::WrongArguments(name) => table::find_full(name.as_bytes()),
+                    _ => table::find(name),
+                };
+                if spec.is_none() {
+                    self.stats.unknown();
+                }
+                self.reject(session, output, spec, &error);
                 return Flow::Next;
             }
         };
@@ -188,6 +194,8 @@ impl<'s> Turn<'s> {
         }
         if output.end() > start {
             output.replied(start, depends);
+        } else if let Some(batch) = depends {
+            output.depends_silently(batch);
         }
         self.note(session, spec, args, failed);
         if let Some(state) = &mut self.proposer {
@@ -203,19 +211,7 @@ impl<'s> Turn<'s> {
         }
     }
 
-    /// Notes a request that names no command, or has not the words it needs.
-    fn note_unfit(&self, error: &CommandError) {
-        match error {
-            CommandError::WrongArguments(name) => {
-                if let Some(spec) = table::find_full(name.as_bytes()) {
-                    self.stats.command(spec.id).reject();
-                }
-            }
-            _ => self.stats.unknown(),
-        }
-    }
-
-    /// Answers a request that is not run. Spoils a transaction, as Redis does.
+    /// Answers a request that is not run. It spoils a transaction, and if it was its `EXEC`, ends it.
     fn reject(
         &mut self,
         session: &mut Session,
@@ -223,9 +219,17 @@ impl<'s> Turn<'s> {
         spec: Option<&'static CommandSpec>,
         error: &CommandError,
     ) {
-        if let Some(transaction) = &mut session.transaction
-            && !spec.is_some_and(|spec| transactions::runs_at_once(spec.id))
-        {
+        let aborted = match spec {
+            Some(spec) if spec.id == CommandId::Exec => {
+                // Its watches are given up while the proposer is held.
+                self.proposer = None;
+                transactions::abort(session, &self.server.proposer);
+                Some(transactions::aborted(&error.to_string()))
+            }
+            _ => None,
+        };
+        let error = aborted.as_ref().unwrap_or(error);
+        if let Some(transaction) = &mut session.transaction {
             transaction.spoilt = true;
         }
         if let Some(spec) = spec {
@@ -311,8 +315,18 @@ impl<'s> Turn<'s> {
         }
     }
 
+    /// Begins to measure a command within another; returns when the other began.
+    pub(super) fn begin(&mut self) -> Duration {
+        std::mem::replace(&mut self.began, clock::monotonic())
+    }
+
+    /// Goes on measuring the other.
+    pub(super) fn resume(&mut self, began: Duration) {
+        self.began = began;
+    }
+
     /// Notes what a command took.
-    fn note(
+    pub(super) fn note(
         &mut self,
         session: &Session,
         spec: &'static CommandSpec,
@@ -324,7 +338,8 @@ impl<'s> Turn<'s> {
         self.caution.note(now, took);
         self.stats.ran(spec.id, took, failed);
         let hot = self.server.config.hot();
-        if hot.slow_from().is_some_and(|from| took >= from) {
+        let may_be_slow = !spec.flags.contains(Flags::SKIP_SLOWLOG);
+        if may_be_slow && hot.slow_from().is_some_and(|from| took >= from) {
             self.server.note_slow(session, args, took);
         }
         if hot.delay_from().is_some_and(|from| took >= from) {

@@ -191,7 +191,8 @@ impl Connection {
 
     /// Whether there is something to send and, as far as is known, a socket that takes it.
     pub fn may_send(&self) -> bool {
-        let waiting = self.output.pending() > 0 || self.socket.holds_back() == Some(true);
+        let held_back = self.socket.holds_back() == Some(true);
+        let waiting = self.output.pending() > 0 || self.output.is_held() || held_back;
         self.writable && waiting
     }
 

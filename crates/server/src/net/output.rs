@@ -7,7 +7,7 @@
 //! ```
 //!
 //! # Invariants
-//! - The starts in `held` ascend.
+//! - The starts in `held` ascend; a region of no replies may be empty.
 //! - Every reply behind `held[0].start` is counted in the held region it stands in.
 
 use std::collections::VecDeque;
@@ -84,6 +84,14 @@ impl Output {
         }
     }
 
+    /// Notes that a command whose reply the client does not want depends on `batch`. What follows must
+    /// see that batch, and waits for it, all the same.
+    pub fn depends_silently(&mut self, batch: BatchNumber) {
+        if self.held.back().is_none_or(|last| last.batch != batch) {
+            self.held.push_back(Held { start: self.bytes.len(), batch, replies: 0 });
+        }
+    }
+
     /// The bytes that may be sent now.
     pub fn sendable(&mut self, outcomes: &Outcomes, protocol: Protocol) -> &[u8] {
         if self.is_held() {
@@ -97,6 +105,8 @@ impl Output {
     pub fn sent(&mut self, bytes: usize) {
         self.written += bytes;
         if self.written == self.bytes.len() {
+            // Only regions without replies can be behind.
+            self.held.iter_mut().for_each(|held| held.start = 0);
             self.written = 0;
             self.bytes.clear();
             if self.bytes.capacity() > KEPT {
@@ -165,6 +175,28 @@ mod tests {
         output.sent(12);
         outcomes.settle(BatchNumber(2));
         assert_eq!(sendable(&mut output, &outcomes), "+d ");
+        assert!(!output.is_held());
+    }
+
+    #[test]
+    fn what_is_not_answered_holds_what_follows() {
+        let (mut output, outcomes) = (Output::default(), Outcomes::default());
+        reply(&mut output, "a", None);
+        output.depends_silently(BatchNumber(1));
+        output.depends_silently(BatchNumber(1));
+        assert_eq!(sendable(&mut output, &outcomes), "+a ");
+        output.sent(4);
+        assert!(output.is_held());
+        reply(&mut output, "b", Some(1));
+        output.depends_silently(BatchNumber(2));
+        reply(&mut output, "c", None);
+        assert_eq!(sendable(&mut output, &outcomes), "");
+        outcomes.fail(
+            BatchNumber(2)..=BatchNumber(2),
+            BatchError::Refused("nobody is told".to_owned()),
+        );
+        outcomes.settle(BatchNumber(2));
+        assert_eq!(sendable(&mut output, &outcomes), "+b +c ");
         assert!(!output.is_held());
     }
 

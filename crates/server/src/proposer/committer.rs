@@ -46,8 +46,25 @@ pub struct Queue {
     /// Batches pushed and not yet settled.
     unsettled: AtomicUsize,
     unsynced: AtomicBool,
+    /// Whether what was noted as unsynced is being synced.
+    syncing: AtomicBool,
+    /// Whether somebody waits for a sync.
+    asked: AtomicBool,
+    syncs: Mutex<Syncs>,
+    synced: Condvar,
     stopping: AtomicBool,
     metrics: Arc<LogMetrics>,
+}
+
+/// Syncs that were asked for, by number.
+#[derive(Default)]
+struct Syncs {
+    /// The last that was asked for.
+    asked: u64,
+    /// The last that was done.
+    done: u64,
+    /// Whether one failed: then none succeeds any more.
+    failed: bool,
 }
 
 impl Queue {
@@ -83,6 +100,37 @@ impl Queue {
         }
     }
 
+    /// Whether nothing that was marked waits to be synced.
+    pub fn is_synced(&self) -> bool {
+        // In this order: it is marked as being synced before it is no longer marked as unsynced.
+        !self.unsynced.load(Ordering::Acquire) && !self.syncing.load(Ordering::Acquire)
+    }
+
+    /// Has everything synced that was written before, and waits for it, at most for `longest`. Says
+    /// whether it is.
+    pub fn sync_now(&self, longest: Option<Duration>) -> bool {
+        let mut syncs = self.syncs.lock().expect("no panic while held");
+        syncs.asked += 1;
+        let mine = syncs.asked;
+        drop(syncs);
+        self.asked.store(true, Ordering::Release);
+        let entries = self.entries.lock().expect("no panic while held");
+        self.bell.notify_one();
+        drop(entries);
+        let syncs = self.syncs.lock().expect("no panic while held");
+        let is_due = |syncs: &mut Syncs| syncs.done < mine;
+        let syncs = match longest {
+            None => self.synced.wait_while(syncs, is_due).expect("no panic while held"),
+            Some(longest) => {
+                self.synced
+                    .wait_timeout_while(syncs, longest, is_due)
+                    .expect("no panic while held")
+                    .0
+            }
+        };
+        syncs.done >= mine && !syncs.failed
+    }
+
     /// Has the committer finish what it has and end.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
@@ -94,7 +142,9 @@ impl Queue {
     fn take(&self, longest: Duration) -> VecDeque<Entry> {
         let entries = self.entries.lock().expect("no panic while held");
         let is_over = |entries: &mut VecDeque<Entry>| {
-            entries.is_empty() && !self.stopping.load(Ordering::Acquire)
+            entries.is_empty()
+                && !self.stopping.load(Ordering::Acquire)
+                && !self.asked.load(Ordering::Acquire)
         };
         let (mut entries, _) =
             self.bell.wait_timeout_while(entries, longest, is_over).expect("no panic while held");
@@ -130,8 +180,10 @@ impl Committer {
                 self.commit(taken);
                 synced_at = clock::monotonic();
             } else if self.queue.stopping.load(Ordering::Acquire) {
+                self.answer_syncs();
                 return;
             }
+            self.answer_syncs();
             if matches!(self.policy.get(), Durability::Interval(_))
                 && clock::monotonic().saturating_sub(synced_at) >= interval
             {
@@ -142,10 +194,23 @@ impl Committer {
     }
 
     fn sync_if_written(&self) {
-        if self.queue.unsynced.swap(false, Ordering::AcqRel) {
-            // A failure raises the store's fence, which the next write reports.
-            let _ = self.sync();
+        self.queue.syncing.store(true, Ordering::Release);
+        // A failure raises the store's fence, which the next write reports.
+        if self.queue.unsynced.swap(false, Ordering::AcqRel) && self.sync().is_err() {
+            self.queue.syncs.lock().expect("no panic while held").failed = true;
         }
+        self.queue.syncing.store(false, Ordering::Release);
+    }
+
+    /// Does the syncs that were asked for, all with one.
+    fn answer_syncs(&self) {
+        if !self.queue.asked.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let asked = self.queue.syncs.lock().expect("no panic while held").asked;
+        self.sync_if_written();
+        self.queue.syncs.lock().expect("no panic while held").done = asked;
+        self.queue.synced.notify_all();
     }
 
     fn sync(&self) -> Result<(), aryavarth::Error> {

@@ -214,6 +214,15 @@ impl State {
         self.in_flight.is_empty() && self.open.batch.is_empty()
     }
 
+    /// The newest batch that has effects and is not settled.
+    pub fn newest_unsettled(&self) -> Option<BatchNumber> {
+        if self.open.batch.is_empty() {
+            self.in_flight.back().map(|batch| batch.proposed.number)
+        } else {
+            Some(self.open.number)
+        }
+    }
+
     /// Adds an effect to the open batch.
     pub fn stage(&mut self, key: &[u8], effect: Effect<'_>) {
         self.open.batch.push(key, effect);
@@ -293,6 +302,17 @@ impl State {
             }
             Err(error) => self.refused(number, error),
         }
+    }
+
+    /// Proposes a batch that was made elsewhere and is not empty, behind what was gathered; returns its
+    /// number.
+    pub fn propose(&mut self, batch: WriteBatch) -> BatchNumber {
+        self.flush();
+        (0..batch.len()).for_each(|number| self.watches.touched(batch.operation(number).key));
+        self.spare.push(std::mem::replace(&mut self.open.batch, batch));
+        let number = self.open.number;
+        self.flush();
+        number
     }
 
     /// Notes that the log did not take a batch. Those in flight before it are not settled yet, so it

@@ -1,0 +1,123 @@
+//! `FLUSHALL` and `FLUSHDB`: all keys go.
+//!
+//! ```text
+//!  alone ─▶ scan ─▶ batches of removals, as few as the log takes ─▶ settled ─▶ expired keys swept
+//! ```
+//!
+//! No other write comes in between, and the reply says that the removals are as durable as any
+//! write. If the keys take several batches and the machine fails before the reply, some of them may
+//! be gone and others there. Memory is given back by the way, so `ASYNC` and `SYNC` are the same.
+
+use std::sync::Arc;
+
+use aryavarth::{ScanPosition, WriteBatch};
+
+use super::context::{Context, Place};
+use super::error::{CommandError, CommandResult};
+use super::view::View;
+use crate::resp::{Args, Reply};
+use crate::server::Server;
+
+/// Most bytes of records in one batch: the log takes no batch of several operations whose last
+/// begins beyond 128 MiB.
+const MOST_BYTES: usize = 96 << 20;
+/// Bytes of a removal besides its key, at most.
+const REMOVAL: usize = 40;
+/// Bytes of a record that holds a deadline, beyond those.
+const DEADLINE: usize = 8;
+/// Keys of one visit to the store.
+const STEP: usize = 1 << 16;
+
+/// `FLUSHALL [ASYNC|SYNC]`, `FLUSHDB [ASYNC|SYNC]`: there is one database.
+pub(super) fn flush_all(
+    cx: &mut Context<'_, '_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> CommandResult {
+    let is_known = args.len() == 1 || args.is(1, "ASYNC") || args.is(1, "SYNC");
+    if args.len() > 2 || !is_known {
+        return Err(CommandError::Syntax);
+    }
+    match cx.place {
+        Place::Transaction => {
+            remove_in_transaction(cx)?;
+            reply.ok();
+        }
+        Place::Alone => {
+            cx.run_elsewhere(reply, |server, reply| match server.alone(|| remove_all(server)) {
+                Ok(()) => reply.ok(),
+                Err(error) => reply.error(&error.to_string()),
+            })
+        }
+    }
+    Ok(())
+}
+
+/// Removes all keys while nobody else writes.
+fn remove_all(server: &Arc<Server>) -> CommandResult {
+    let mut position = Some(ScanPosition::START);
+    let mut gathered = Gathered::default();
+    while let Some(at) = position {
+        position = server.store.scan(at, STEP, |entry| gathered.remove(entry.key))?;
+        for batch in gathered.full.drain(..) {
+            propose(server, batch)?;
+        }
+    }
+    if !gathered.batch.is_empty() {
+        propose(server, gathered.batch)?;
+    }
+    // Those that have expired count until they are swept.
+    server.store.sweep_expired()?;
+    Ok(())
+}
+
+fn propose(server: &Arc<Server>, batch: WriteBatch) -> CommandResult {
+    let number = server.proposer.hold().propose(batch);
+    Ok(server.await_settled(number)?)
+}
+
+/// Removals in batches that the log takes.
+#[derive(Default)]
+struct Gathered {
+    full: Vec<WriteBatch>,
+    batch: WriteBatch,
+    bytes: usize,
+}
+
+impl Gathered {
+    fn remove(&mut self, key: &[u8]) {
+        self.bytes += key.len() + REMOVAL;
+        if self.bytes > MOST_BYTES {
+            self.bytes = key.len() + REMOVAL;
+            self.full.push(std::mem::take(&mut self.batch));
+        }
+        self.batch.remove(key);
+    }
+}
+
+/// Removes all keys in the batch of the transaction. They have to fit in it.
+fn remove_in_transaction(cx: &mut Context<'_, '_>) -> CommandResult {
+    let (view, now, server) = (View::of(cx), cx.now(), Arc::clone(cx.server()));
+    let mut keys: Vec<Vec<u8>> = view.unsettled(now).map(<[u8]>::to_vec).collect();
+    let mut bytes: usize = keys.iter().map(|key| key.len() + REMOVAL).sum();
+    let (operations, gathered) = cx.proposer().gathered();
+    bytes += gathered as usize + operations * (REMOVAL + DEADLINE);
+    let mut position = Some(ScanPosition::START);
+    while let Some(at) = position
+        && bytes <= MOST_BYTES
+    {
+        position = server.store.scan(at, STEP, |entry| {
+            if view.fate(entry.key, now).is_none() {
+                bytes += entry.key.len() + REMOVAL;
+                keys.push(entry.key.to_vec());
+            }
+        })?;
+    }
+    if bytes > MOST_BYTES {
+        return Err(CommandError::text(
+            "ERR there are more keys than one transaction can remove; use FLUSHALL outside of MULTI",
+        ));
+    }
+    keys.iter().for_each(|key| cx.remove(key));
+    Ok(())
+}
