@@ -145,6 +145,23 @@ pub struct Clients {
     pub accepted: AtomicU64,
     /// Connections refused because there were too many.
     pub refused: AtomicU64,
+    /// Bytes of those that have gone. Changed while `by_id` is held.
+    gone: Gone,
+}
+
+#[derive(Debug, Default)]
+struct Gone {
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+/// Bytes over the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// From clients.
+    pub received: u64,
+    /// To clients.
+    pub sent: u64,
 }
 
 impl Clients {
@@ -180,7 +197,12 @@ impl Clients {
 
     /// Forgets a client that has gone.
     pub fn remove(&self, id: ClientId) {
-        if self.by_id.write().expect("no panic while held").remove(&id).is_some() {
+        let mut by_id = self.by_id.write().expect("no panic while held");
+        if let Some(client) = by_id.remove(&id) {
+            self.gone
+                .received
+                .fetch_add(client.received.load(Ordering::Relaxed), Ordering::Relaxed);
+            self.gone.sent.fetch_add(client.sent.load(Ordering::Relaxed), Ordering::Relaxed);
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -193,6 +215,20 @@ impl Clients {
     /// All of now, by number.
     pub fn all(&self) -> Vec<Arc<Client>> {
         self.by_id.read().expect("no panic while held").values().cloned().collect()
+    }
+
+    /// Bytes of all clients there ever were.
+    pub fn traffic(&self) -> Traffic {
+        let by_id = self.by_id.read().expect("no panic while held");
+        let mut sum = Traffic {
+            received: self.gone.received.load(Ordering::Relaxed),
+            sent: self.gone.sent.load(Ordering::Relaxed),
+        };
+        for client in by_id.values() {
+            sum.received += client.received.load(Ordering::Relaxed);
+            sum.sent += client.sent.load(Ordering::Relaxed);
+        }
+        sum
     }
 
     /// How many there are.

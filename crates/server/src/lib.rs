@@ -17,10 +17,10 @@
 //! | [`acl`] | who may do what |
 //! | [`config`] | the settings, from all their sources |
 //! | [`value`] | what commands do to bytes: pure functions |
+//! | `admin` | health and figures for operators, over HTTP |
 //! | [`server`] | what all share; start and end |
 
 pub mod acl;
-mod apply;
 pub mod clients;
 pub mod command;
 pub mod config;
@@ -29,22 +29,29 @@ pub mod resp;
 pub mod server;
 pub mod value;
 
+mod admin;
+mod apply;
 mod clock;
 mod error;
 mod identity;
 mod jobs;
 mod latency;
+pub mod logging;
 mod machine;
 mod memory;
 mod metrics;
 pub mod net;
+mod notify;
 mod pause;
+mod process;
 mod redact;
 mod saving;
 mod session;
 pub mod signals;
 mod stats;
+mod tls;
 mod users;
 
+pub use admin::ask_health;
 pub use error::{Error, Result};
 pub use server::{Running, Server, start, start_on};

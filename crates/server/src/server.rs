@@ -15,6 +15,7 @@ use aryavarth::disk::{Disk, OsDisk};
 use aryavarth::{Durability, KvStore};
 
 use crate::acl::{AclStore, Denial, LogContext, LogEvent};
+use crate::admin::Admin;
 use crate::clients::{Client, Clients, Origin};
 use crate::clock;
 use crate::command::table::CommandSpec;
@@ -23,11 +24,14 @@ use crate::config::{Absence, Config, LiveConfig, Sources, Switch};
 use crate::error::{Error, Result};
 use crate::jobs::Jobs;
 use crate::latency::{Latency, SlowCommand, SlowLog};
+use crate::logging::Logging;
 use crate::memory::ClientMemory;
 use crate::metrics::LogMetrics;
 use crate::net::listener::{Encryption, Listener};
 use crate::net::{self, Message, Worker, WorkerHandle};
+use crate::notify::{Progress, notify};
 use crate::pause::Pause;
+use crate::process;
 use crate::proposer::{Access, Committer, DurabilityPolicy, LocalLog, Outcomes, Proposer, Queue};
 use crate::redact::redacted;
 use crate::resp::{Args, Caller, Limits};
@@ -35,6 +39,7 @@ use crate::saving::Saving;
 use crate::session::{Session, Standing};
 use crate::signals::Signal;
 use crate::stats::Stats;
+use crate::tls::{self, Tls};
 use crate::users;
 
 /// Words of a slow command that are remembered, and bytes of each, as in Redis.
@@ -71,6 +76,10 @@ pub struct Server {
     pub jobs: Jobs,
     /// Who has to wait.
     pub pause: Pause,
+    /// What connections with TLS are accepted with.
+    pub tls: Tls,
+    /// The log of the process, if this server is to change its level.
+    pub(crate) logging: OnceLock<Logging>,
     /// When it started, by the monotonic clock.
     pub started: Duration,
     /// Checkpoints that clients ask for.
@@ -101,12 +110,23 @@ pub struct Running {
     committer: JoinHandle<()>,
     queue: Arc<Queue>,
     jobs: Vec<JoinHandle<()>>,
+    admin: Option<Admin>,
 }
 
 impl Running {
     /// The server.
     pub fn server(&self) -> &Arc<Server> {
         &self.server
+    }
+
+    /// Where the pages for operators are, if there are any.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Admin::address)
+    }
+
+    /// Tells who started the process that the server serves.
+    pub fn announce(&self) {
+        notify(Progress::Ready);
     }
 
     /// Waits until somebody asks the server to end, then ends it: replies to what was accepted are
@@ -116,6 +136,8 @@ impl Running {
     /// [`Error::Store`] if the last writes may not be durable.
     pub fn wait(self) -> Result<()> {
         self.server.wait_for_end();
+        notify(Progress::Stopping);
+        tracing::info!("ending: what was accepted is finished first");
         for worker in self.server.workers() {
             worker.send(Message::Stop);
         }
@@ -132,7 +154,14 @@ impl Running {
         if let Err(error) = self.server.store.checkpoint() {
             tracing::warn!(%error, "no checkpoint was written: the next start will take longer");
         }
-        Ok(self.server.store.clone().close()?)
+        let closed = self.server.store.clone().close();
+        match &closed {
+            Ok(()) => tracing::info!("ended: everything is on the disk"),
+            Err(error) => tracing::error!(%error, "the store was not closed cleanly"),
+        }
+        // Until here it can be asked how far the end is.
+        drop(self.admin);
+        Ok(closed?)
     }
 }
 
@@ -148,8 +177,11 @@ pub fn start(config: Config, sources: &Sources) -> Result<Running> {
 ///
 /// # Errors
 /// As [`start`].
-pub fn start_on(disk: Arc<dyn Disk>, config: Config, sources: &Sources) -> Result<Running> {
-    let listeners = listen(&config)?;
+pub fn start_on(disk: Arc<dyn Disk>, mut config: Config, sources: &Sources) -> Result<Running> {
+    fit_clients(&mut config);
+    let admin = config.admin_address.map(Admin::start).transpose()?;
+    let tls = Tls::new(tls::load(&config)?);
+    let listeners = listen(&config, &tls)?;
     let ports = listeners.iter().map(Listener::address).collect::<std::io::Result<Vec<_>>>();
     let ports = ports.map_err(Error::io("ask for the address of a socket"))?;
     // The server's own committer waits for the disk, so the store need not.
@@ -179,6 +211,8 @@ pub fn start_on(disk: Arc<dyn Disk>, config: Config, sources: &Sources) -> Resul
         memory: ClientMemory::default(),
         jobs: Jobs::default(),
         pause: Pause::default(),
+        tls,
+        logging: OnceLock::new(),
         started: clock::monotonic(),
         saving: Saving::default(),
         users_at_start,
@@ -204,7 +238,32 @@ pub fn start_on(disk: Arc<dyn Disk>, config: Config, sources: &Sources) -> Resul
         .spawn(move || committer.run())
         .map_err(Error::io("start a thread"))?;
     let jobs = server.jobs.start(&server).map_err(Error::io("start a thread"))?;
-    Ok(Running { server, workers: handles, committer, queue, jobs })
+    if let Some(admin) = &admin {
+        admin.show(&server);
+    }
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        addresses = server.addresses().join(" "),
+        admin = admin.as_ref().map(|admin| admin.address().to_string()),
+        directory = %server.config.current().dir.display(),
+        keys = server.store.stats().keys,
+        workers,
+        "serving"
+    );
+    Ok(Running { server, workers: handles, committer, queue, jobs, admin })
+}
+
+/// Takes no more clients than the system lets have connections.
+fn fit_clients(config: &mut Config) {
+    let room = process::make_room(u64::from(config.maxclients));
+    if room < u64::from(config.maxclients) {
+        tracing::warn!(
+            wanted = config.maxclients,
+            room,
+            "maxclients is lowered: the system allows no more open files (ulimit -n, LimitNOFILE)"
+        );
+        config.maxclients = u32::try_from(room).unwrap_or(u32::MAX);
+    }
 }
 
 fn worker_count(config: &Config) -> usize {
@@ -225,11 +284,12 @@ fn run_id() -> Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn listen(config: &Config) -> Result<Vec<Listener>> {
+fn listen(config: &Config, tls: &Tls) -> Result<Vec<Listener>> {
     let keepalive = config.tcp_keepalive.above_zero();
     let mut listeners = Vec::new();
     for bind in &config.bind {
-        for (port, encryption) in [(config.port, Encryption::None)] {
+        let tls = tls.shared().map(|shared| (config.tls_port, Encryption::Tls(shared)));
+        for (port, encryption) in [(config.port, Encryption::None)].into_iter().chain(tls) {
             if port == 0 {
                 continue;
             }
@@ -296,8 +356,21 @@ impl Server {
     pub fn heed(&self, signal: Signal) {
         match signal {
             Signal::End => self.end(),
-            Signal::Reload => {}
+            Signal::Reload => self.reload(),
         }
+    }
+
+    /// Reads certificates and users anew. What is wrong is left as it was.
+    fn reload(&self) {
+        notify(Progress::Reloading);
+        self.reload_tls();
+        if let Some(path) = &self.config.current().aclfile {
+            match command::acl::reload(self) {
+                Ok(()) => tracing::info!(file = %path.display(), "users were read anew"),
+                Err(error) => tracing::error!(%error, "the users stay as they were"),
+            }
+        }
+        notify(Progress::Ready);
     }
 
     /// What an acknowledged write survives, in a few words.

@@ -3,10 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
-use aryavarth_server::config::{Config, Flag, Sources, flags};
-use aryavarth_server::{Error, Running, start};
+use aryavarth_server::config::{Config, Flag, LogFormat, Sources, flags};
+use aryavarth_server::{Error, Running, logging, start};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Args, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, stderr_is_watched, tell};
@@ -16,10 +16,21 @@ const SHARED: [&str; 2] = ["dir", "durability"];
 /// Variables that are for the other commands.
 const NOT_FOR_SERVERS: [&str; 3] = ["ARYAVARTH_ADDR", "ARYAVARTH_USER", "ARYAVARTH_PASSWORD"];
 
+/// What is to be done with the settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Task {
+    /// Serve.
+    #[default]
+    Serve,
+    /// Ask the server that has them whether it is well.
+    CheckHealth,
+}
+
 /// Arguments of `serve`: the settings of the server, each a flag.
 #[derive(Clone, Debug, Default)]
 pub struct Serve {
     file: Option<PathBuf>,
+    task: Task,
     flags: Vec<(String, String)>,
 }
 
@@ -34,7 +45,11 @@ impl Args for Serve {
             .value_name("FILE")
             .value_parser(clap::value_parser!(PathBuf))
             .help("File of settings (TOML); ARYAVARTH_CONFIG may name it too");
-        own_flags().fold(command.arg(file), |command, flag| {
+        let check = Arg::new("check-health")
+            .long("check-health")
+            .action(ArgAction::SetTrue)
+            .help("Ask the server that runs with these settings whether it is well, and end");
+        own_flags().fold(command.arg(file).arg(check), |command, flag| {
             let help = format!("{} [default: {}]", flag.help, flag.default);
             command.arg(
                 Arg::new(flag.name)
@@ -64,6 +79,9 @@ impl FromArgMatches for Serve {
         matches: &ArgMatches,
     ) -> std::result::Result<(), clap::Error> {
         self.file = matches.get_one("config").cloned();
+        if matches.get_flag("check-health") {
+            self.task = Task::CheckHealth;
+        }
         for flag in own_flags() {
             if let Some(value) = matches.get_one::<String>(flag.name) {
                 self.flags.push((flag.name.to_owned(), value.clone()));
@@ -91,14 +109,32 @@ pub fn run(arguments: Serve) -> Result<()> {
         .collect();
     let sources = Sources { file: arguments.file, environment, flags: arguments.flags };
     let config = Config::load(&sources).map_err(Error::from)?;
+    if arguments.task == Task::CheckHealth {
+        return check_health(&config);
+    }
+    let format = config.log_format;
+    let logging = logging::init(&config);
     let running = start(config, &sources)?;
+    running.server().heed_level(logging);
     watch_signals(&running).map_err(|error| Failure::new(Exit::Io, error.to_string()))?;
-    greet(&running);
+    running.announce();
+    if format == LogFormat::Text {
+        greet(&running);
+    }
     running.wait()?;
-    if stderr_is_watched() {
+    if format == LogFormat::Text && stderr_is_watched() {
         tell("Ended: everything is on the disk.");
     }
     Ok(())
+}
+
+fn check_health(config: &Config) -> Result<()> {
+    let Some(address) = config.admin_address else {
+        let text = "no `admin-address` to ask at".to_owned();
+        return Err(Failure::new(Exit::Usage, text));
+    };
+    let failed = |error| Failure::new(Exit::Io, format!("{address}: {error}"));
+    aryavarth_server::ask_health(address).map_err(failed)
 }
 
 /// Ends the server at SIGINT and SIGTERM.

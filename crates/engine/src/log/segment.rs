@@ -301,7 +301,7 @@ impl Segment {
     pub fn is_resident(&self, guard: &Guard, offset: u64) -> bool {
         let file = &**self.file.load(guard).expect("a segment always has a file");
         let readable = self.end().saturating_sub(offset);
-        let first = readable.min(FIRST_FETCH) as usize;
+        let first = readable.min(record::HEADER_LENGTH as u64) as usize;
         if !file.is_resident(offset, first) {
             return false;
         }

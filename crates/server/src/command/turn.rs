@@ -107,7 +107,10 @@ impl<'s> Turn<'s> {
 
     /// Fetches what reading these keys will need, all at once.
     pub fn warm<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
-        self.reader.warm(keys);
+        // Whoever is careful must not be made to wait here.
+        if !self.caution.is_careful(self.began) {
+            self.reader.warm(keys);
+        }
     }
 
     pub(super) fn proposer(&mut self) -> &mut MutexGuard<'s, State> {

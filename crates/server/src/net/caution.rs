@@ -1,7 +1,7 @@
 //! Notices when reads begin to wait for the disk, so that a worker can look before it leaps.
 //!
 //! ```text
-//!  a command took long ─▶ did this thread wait for a page? ─ yes ─▶ careful for a while:
+//!  a command took long ─▶ did this thread fetch from a device? ─ yes ─▶ careful for a while:
 //!                                                                    ask before each read
 //! ```
 //!
@@ -15,7 +15,7 @@ use std::time::Duration;
 /// A command that takes longer may have waited for the disk.
 const SUSPICIOUS: Duration = Duration::from_micros(100);
 /// How long a worker stays careful.
-const CAREFUL: Duration = Duration::from_secs(10);
+const CAREFUL: Duration = Duration::from_secs(2);
 /// How often a command is tried again because what it reads was not in memory, or is not any more.
 pub const MOST_FETCHES: u8 = 3;
 
@@ -23,7 +23,7 @@ pub const MOST_FETCHES: u8 = 3;
 #[derive(Debug, Default)]
 pub struct Caution {
     until: Cell<Duration>,
-    waits: Cell<u64>,
+    fetched: Cell<Option<u64>>,
 }
 
 impl Caution {
@@ -42,8 +42,9 @@ impl Caution {
     }
 
     fn look(&self, now: Duration) {
-        let Some(waits) = page_waits() else { return };
-        if waits > self.waits.replace(waits) {
+        let Some(fetched) = bytes_fetched() else { return };
+        // The first look only tells from where to count.
+        if self.fetched.replace(Some(fetched)).is_some_and(|before| fetched > before) {
             self.until.set(now + CAREFUL);
         }
     }
@@ -54,15 +55,12 @@ impl Caution {
     }
 }
 
-/// How often this thread had to wait for a page from a device; none where the system does not tell.
+/// Bytes that this thread had fetched from a device; none where the system does not tell. (The count
+/// of major faults would not do: it grows with every new page of the log, too.)
 #[expect(clippy::disallowed_methods, reason = "the system tells it in this file alone")]
-fn page_waits() -> Option<u64> {
-    const MAJOR_FAULTS: usize = 9;
-    let text = std::fs::read("/proc/thread-self/stat").ok()?;
-    // Behind the name in parentheses, which may hold anything.
-    let end = text.iter().rposition(|byte| *byte == b')')?;
-    let fields = std::str::from_utf8(&text[end + 1..]).ok()?;
-    fields.split_ascii_whitespace().nth(MAJOR_FAULTS)?.parse().ok()
+fn bytes_fetched() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/thread-self/io").ok()?;
+    text.lines().find_map(|line| line.strip_prefix("read_bytes: "))?.parse().ok()
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -70,12 +68,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_system_tells_how_often_a_thread_waited() {
-        assert!(page_waits().is_some());
+    fn the_system_tells_what_a_thread_fetched() {
+        assert!(bytes_fetched().is_some());
         let caution = Caution::default();
         assert!(!caution.is_careful(Duration::from_secs(1)));
         caution.missed(Duration::from_secs(1));
-        assert!(caution.is_careful(Duration::from_secs(2)));
+        assert!(caution.is_careful(Duration::from_millis(2500)));
         assert!(!caution.is_careful(Duration::from_secs(12)));
     }
 }

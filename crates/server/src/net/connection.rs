@@ -9,7 +9,7 @@ use super::socket::{ShortRead, Socket};
 use crate::clients::Client;
 use crate::proposer::Outcomes;
 use crate::resp::Decoder;
-use crate::session::Session;
+use crate::session::{Session, Standing};
 
 /// Bytes read at once while a large request comes in.
 const LARGE_READ: usize = 1 << 20;
@@ -51,7 +51,11 @@ pub(super) struct Connection {
     pub listed: bool,
     /// Whether it is on the list of those whose replies wait for batches.
     pub awaits: bool,
-    /// The other side has closed its half, or the connection is broken.
+    /// An event told that the end is there, behind what was not read yet: no other event will.
+    pub end_told: bool,
+    /// The other side sends nothing more: it is closed once what it has sent is answered.
+    pub half_closed: bool,
+    /// The connection is broken, or is to be closed at once.
     pub ended: bool,
     /// Since when its output is beyond the soft limit.
     pub over_soft_limit: Option<Duration>,
@@ -83,6 +87,8 @@ impl Connection {
             writable: true,
             listed: false,
             awaits: false,
+            end_told: false,
+            half_closed: false,
             ended: false,
             over_soft_limit: None,
             counted: 0,
@@ -95,14 +101,21 @@ impl Connection {
 
     /// Reads into `into`, and notes whether more may be there.
     pub fn read(&mut self, into: &mut [u8]) -> Arrived {
-        match self.socket.read(into) {
+        let read = self.socket.read(into);
+        if let Some(held_back) = self.socket.holds_back() {
+            // Reading may have brought the handshake to its end, or left an answer unsent.
+            self.writable = !held_back;
+        }
+        match read {
             Ok(0) => {
-                self.ended = true;
+                self.half_closed = true;
+                self.readable = false;
                 Arrived::End
             }
             Ok(bytes) => {
-                self.readable =
-                    bytes == into.len() || self.socket.short_read() == ShortRead::MayHaveMore;
+                self.readable = self.end_told
+                    || bytes == into.len()
+                    || self.socket.short_read() == ShortRead::MayHaveMore;
                 Arrived::Bytes(bytes)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -171,8 +184,31 @@ impl Connection {
         self.input.capacity() + self.output.memory() + queued
     }
 
+    /// Whether it is not known whose it is: it has yet to log in, or to finish its handshake.
+    pub fn is_unknown(&self) -> bool {
+        self.session.standing == Standing::Unknown || self.socket.is_handshaking()
+    }
+
+    /// Whether there is something to send and, as far as is known, a socket that takes it.
+    pub fn may_send(&self) -> bool {
+        let waiting = self.output.pending() > 0 || self.socket.holds_back() == Some(true);
+        self.writable && waiting
+    }
+
+    /// Lets go of its buffers, whatever they hold, and has it closed.
+    pub fn abandon(&mut self) {
+        (self.input, self.output) = (Vec::new(), Output::default());
+        self.session.set_transaction(None);
+        self.rest = Rest::None;
+        self.ended = true;
+    }
+
     /// Whether all that will ever be sent has been.
     pub fn is_finished(&self) -> bool {
-        self.session.closing && self.output.pending() == 0 && self.rest != Rest::Job
+        let all_answered = self.half_closed && self.rest == Rest::None && !self.listed;
+        let closes = self.session.closing && self.rest != Rest::Job;
+        (closes || all_answered)
+            && self.output.pending() == 0
+            && self.socket.holds_back() != Some(true)
     }
 }

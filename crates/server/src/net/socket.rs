@@ -72,6 +72,19 @@ impl Socket {
         }
     }
 
+    /// Whether the two sides have yet to agree before requests can come.
+    pub fn is_handshaking(&self) -> bool {
+        matches!(self, Socket::Tls(stream) if stream.is_handshaking())
+    }
+
+    /// Whether the socket itself holds bytes back; none if it never does.
+    pub fn holds_back(&self) -> Option<bool> {
+        match self {
+            Socket::Tcp(_) | Socket::Unix(_) => None,
+            Socket::Tls(stream) => Some(stream.holds_back()),
+        }
+    }
+
     /// Says goodbye, where the protocol has a word for it.
     pub fn close(&mut self) {
         if let Socket::Tls(stream) = self {

@@ -1,4 +1,14 @@
 //! TLS 1.2 and 1.3 over a socket that does not block.
+//!
+//! ```text
+//!  tcp ── read ──▶ session ─▶ decrypted bytes        events tell of the edges alone: whatever is
+//!  tcp ◀─ send ── session ◀─ bytes to encrypt        left undone is left because tcp said so
+//! ```
+//!
+//! # Invariants
+//! - If the session holds encrypted bytes back, the last thing tcp said to it was that it takes no
+//!   more; so an event tells when it does.
+//! - A read that is not full has taken all that tcp had, or has failed, which the next one tells.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
@@ -9,11 +19,15 @@ use rustls::{ServerConfig, ServerConnection};
 
 /// Most bytes kept encrypted and unsent: what is more waits in the connection's own output.
 const MAX_UNSENT: usize = 64 << 10;
+/// Reads from tcp in one go, however few bytes come of them: others want to be served too.
+const MAX_READS: usize = 256;
 
 /// A TCP stream and the TLS session on it.
 pub struct TlsSocket {
     tcp: TcpStream,
     session: ServerConnection,
+    /// What went wrong while there were bytes to hand over first.
+    failure: Option<io::Error>,
 }
 
 impl TlsSocket {
@@ -24,7 +38,7 @@ impl TlsSocket {
     pub fn new(tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<TlsSocket> {
         let mut session = ServerConnection::new(config).map_err(io::Error::other)?;
         session.set_buffer_limit(Some(MAX_UNSENT));
-        Ok(TlsSocket { tcp, session })
+        Ok(TlsSocket { tcp, session, failure: None })
     }
 
     /// The stream below.
@@ -32,29 +46,66 @@ impl TlsSocket {
         &mut self.tcp
     }
 
-    /// Reads decrypted bytes.
+    /// Whether the two sides have yet to agree.
+    pub fn is_handshaking(&self) -> bool {
+        self.session.is_handshaking()
+    }
+
+    /// Whether encrypted bytes are held back until tcp takes them.
+    pub fn holds_back(&self) -> bool {
+        self.session.wants_write()
+    }
+
+    /// Reads decrypted bytes, and answers whatever the other side's TLS asks meanwhile.
     ///
     /// # Errors
-    /// `WouldBlock`; `InvalidData` if the other side does not speak TLS or shows no valid certificate.
+    /// `WouldBlock`; `Interrupted` if there may be more but others are to be served first;
+    /// `InvalidData` if the other side does not speak TLS or shows no valid certificate.
     pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.session.reader().read(into) {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        let mut have = 0;
+        for _ in 0..MAX_READS {
+            match self.session.reader().read(&mut into[have..]) {
+                Ok(0) => return Ok(have),
+                Ok(bytes) => {
+                    have += bytes;
+                    continue;
+                }
+                // The other side left without a word. A request tells itself whether it is whole, so
+                // nothing can be cut unnoticed.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(have),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                other => return other,
+                Err(error) => return self.later(have, error),
             }
-            let read = self.session.read_tls(&mut self.tcp)?;
-            let processed = self.session.process_new_packets();
-            // Alerts and the handshake's answers go out whatever came of it.
-            let sent = self.send();
-            processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            sent?;
-            if read == 0 {
-                return match self.session.reader().read(into) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-                    other => other,
-                };
+            if let Err(error) = self.receive() {
+                return self.later(have, error);
             }
         }
+        self.later(have, io::ErrorKind::Interrupted.into())
+    }
+
+    /// Hands over what there is before telling of an error.
+    fn later(&mut self, have: usize, error: io::Error) -> io::Result<usize> {
+        if have == 0 {
+            return Err(error);
+        }
+        // These two are not of the session but of the moment: the next read finds out by itself.
+        if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) {
+            self.failure = Some(error);
+        }
+        Ok(have)
+    }
+
+    /// Takes what tcp has into the session. At the end of it, the session knows.
+    fn receive(&mut self) -> io::Result<()> {
+        self.session.read_tls(&mut self.tcp)?;
+        let processed = self.session.process_new_packets();
+        // Alerts and the handshake's answers go out whatever came of it.
+        let sent = self.send();
+        processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        sent.map(drop)
     }
 
     /// Encrypts and sends bytes.
@@ -62,12 +113,14 @@ impl TlsSocket {
     /// # Errors
     /// `WouldBlock` if no more are taken for now.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.session.is_handshaking() {
+        // What is held back goes first. If it does not go, tcp has just said so, and will tell; a
+        // full session that tcp would have emptied must not be taken for that.
+        if self.session.is_handshaking() || !self.send()? {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let taken = self.session.writer().write(bytes)?;
         self.send()?;
-        if taken == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(taken) }
+        Ok(taken)
     }
 
     /// Sends what is encrypted; says whether all of it went.
@@ -79,6 +132,7 @@ impl TlsSocket {
             match self.session.write_tls(&mut self.tcp) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }

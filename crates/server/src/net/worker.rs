@@ -1,11 +1,14 @@
 //! A worker: the event loop that serves some of the connections.
 
+mod eviction;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use mio::event::Event;
 use mio::{Events, Poll, Token};
 use slab::Slab;
 
@@ -52,6 +55,8 @@ pub struct Worker {
     ahead: Ahead,
     caution: Caution,
     looked_after: Duration,
+    /// Whether connections wait that could not be accepted; no event will tell of them.
+    accepts_later: bool,
     /// Since when it is to end.
     stopping: Option<Duration>,
 }
@@ -94,6 +99,7 @@ impl Worker {
             ahead: Ahead::default(),
             caution: Caution::default(),
             looked_after: Duration::ZERO,
+            accepts_later: false,
             stopping: None,
         })
     }
@@ -124,10 +130,7 @@ impl Worker {
                 match event.token() {
                     BELL => self.hear(),
                     Token(token) if token >= FIRST_LISTENER => self.accept(token - FIRST_LISTENER),
-                    Token(token) => {
-                        let readable = event.is_readable() || event.is_read_closed();
-                        self.note_event(token, readable, event.is_writable());
-                    }
+                    Token(token) => self.note_event(token, event),
                 }
             }
             self.round();
@@ -147,10 +150,12 @@ impl Worker {
         self.resting.iter().filter_map(until).min().unwrap_or(TICK).min(TICK)
     }
 
-    fn note_event(&mut self, token: usize, readable: bool, writable: bool) {
+    fn note_event(&mut self, token: usize, event: &Event) {
         let Some(connection) = self.connections.get_mut(token) else { return };
+        let readable = event.is_readable() || event.is_read_closed();
         connection.readable |= readable;
-        if writable && !connection.writable {
+        connection.end_told |= event.is_read_closed();
+        if event.is_writable() && !connection.writable {
             connection.writable = true;
         } else if !readable {
             return;
@@ -200,13 +205,11 @@ impl Worker {
     /// Reads what has come and evaluates what is whole.
     fn serve(&mut self, token: usize, now: Duration) {
         let connection = &mut self.connections[token];
-        if connection.rest != Rest::None || connection.session.closing {
+        if connection.rest != Rest::None || connection.session.closing || connection.ended {
             return;
         }
-        // Who kills a client may rely on it: whatever it sends from then on is not heard.
         if connection.client().doomed.load(Ordering::Relaxed) {
-            connection.ended = true;
-            return;
+            return self.abandon(token);
         }
         let mut received = 0;
         if connection.input.is_empty() && connection.readable {
@@ -241,6 +244,7 @@ impl Worker {
             self.server.stats.worker(self.number).received(received as u64);
         }
         client.input.store(connection.input.len(), Ordering::Relaxed);
+        self.weigh(token);
         self.after_serving(token);
     }
 
@@ -299,15 +303,14 @@ impl Worker {
 
     fn send(&mut self, token: usize) {
         let Some(connection) = self.connections.get_mut(token) else { return };
-        if connection.output.pending() > 0 && connection.writable {
+        if connection.may_send() {
             let before = connection.output.pending();
             connection.flush(self.server.proposer.outcomes());
             let sent = before.saturating_sub(connection.output.pending());
             connection.client().sent.fetch_add(sent as u64, Ordering::Relaxed);
             self.server.stats.worker(self.number).sent(sent as u64);
-        } else if !connection.writable {
-            let _ = connection.socket.flush();
         }
+        self.weigh(token);
         let connection = &mut self.connections[token];
         let pending = connection.output.pending();
         connection.client().output.store(pending, Ordering::Relaxed);
@@ -370,10 +373,15 @@ impl Worker {
         for _ in 0..ACCEPTED_AT_ONCE {
             match self.listeners[listener].accept() {
                 Ok(Some((socket, origin))) => self.place(socket, origin),
-                Ok(None) => return,
+                Ok(None) => {
+                    self.accepts_later = false;
+                    return;
+                }
                 Err(error) => {
                     // As when there are too many open files: those there are go on.
-                    tracing::warn!(%error, "cannot accept a connection");
+                    if !std::mem::replace(&mut self.accepts_later, true) {
+                        tracing::warn!(%error, "cannot accept connections for now");
+                    }
                     return;
                 }
             }
@@ -475,12 +483,10 @@ impl Worker {
         let tokens: Vec<usize> = self.connections.iter().map(|(token, _)| token).collect();
         let hot = self.server.config.hot();
         let (timeout, limits) = (hot.timeout(), hot.output_limit());
+        let auth_timeout = self.server.config.current().auth_timeout.above_zero();
         for token in tokens {
+            self.weigh(token);
             let connection = &mut self.connections[token];
-            let memory = connection.memory();
-            let counted = std::mem::replace(&mut connection.counted, memory);
-            self.server.memory.change(counted, memory);
-            connection.client().memory.store(memory, Ordering::Relaxed);
             let pending = connection.output.pending() as u64;
             let over = limits.soft > 0 && pending > limits.soft;
             let since = connection.over_soft_limit.get_or_insert(now);
@@ -490,6 +496,10 @@ impl Worker {
                 connection.over_soft_limit = None;
             }
             let silent = timeout.is_some_and(|timeout| connection.client().idle() >= timeout);
+            let unknown = connection.is_unknown()
+                && auth_timeout
+                    .is_some_and(|limit| now.saturating_sub(connection.client().since) >= limit);
+            let left = connection.half_closed && connection.client().idle() >= GRACE;
             let doomed = connection.client().doomed.load(Ordering::Relaxed);
             let stuck = self.stopping.is_some_and(|since| {
                 connection.is_finished() || now.saturating_sub(since) >= GRACE
@@ -497,12 +507,17 @@ impl Worker {
             if doomed
                 || stuck
                 || (too_long && connection.rest != Rest::Job)
-                || (silent && connection.rest == Rest::None)
+                || ((silent || unknown || left) && connection.rest == Rest::None)
             {
                 connection.ended = true;
                 connection.rest = Rest::None;
                 self.list(token);
             }
+        }
+        // The limit may have been lowered.
+        self.evict();
+        if self.accepts_later {
+            (0..self.listeners.len()).for_each(|listener| self.accept(listener));
         }
     }
 }

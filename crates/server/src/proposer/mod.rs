@@ -236,6 +236,15 @@ impl State {
         }
     }
 
+    /// What keeps writes from being taken, as of the last one that was tried.
+    pub fn trouble(&self) -> Option<BatchError> {
+        match &self.trouble {
+            Trouble::None => None,
+            Trouble::DiskFull { .. } => Some(BatchError::DiskFull),
+            Trouble::Fenced(error) => Some(error.clone()),
+        }
+    }
+
     /// Why no write at all is worth evaluating, if so.
     pub fn fence(&self) -> Option<BatchError> {
         match &self.trouble {
