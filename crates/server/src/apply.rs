@@ -24,9 +24,15 @@ impl Server {
         if let Some(loaded) = tls {
             self.tls.replace(loaded);
         }
+        self.change_log_level(changes);
+        self.change_access(changes);
         if changes.differ(|config| config.durability) {
             self.durability.set(changes.after.durability);
         }
+        Ok(())
+    }
+
+    fn change_access(&self, changes: &Changes) {
         if changes.set.contains(&"requirepass") {
             let password = changes.after.requirepass.reveal().map(str::as_bytes);
             self.acl.set_default_password(password);
@@ -34,8 +40,6 @@ impl Server {
         if changes.differ(|config| config.acllog_max_len) {
             self.acl.log().set_capacity(changes.after.acllog_max_len as usize);
         }
-        self.change_log_level(changes);
-        Ok(())
     }
 
     fn change_log_level(&self, changes: &Changes) {

@@ -371,8 +371,8 @@ impl Server {
         notify(Progress::Reloading);
         self.reload_tls();
         if let Some(path) = &self.config.current().aclfile {
-            match self.acl.load(path) {
-                Ok(_) => tracing::info!(file = %path.display(), "users were read anew"),
+            match command::acl::reload(self) {
+                Ok(()) => tracing::info!(file = %path.display(), "users were read anew"),
                 Err(error) => tracing::error!(%error, "the users stay as they were"),
             }
         }

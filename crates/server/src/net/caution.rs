@@ -57,7 +57,6 @@ impl Caution {
 
 /// Bytes that this thread had fetched from a device; none where the system does not tell. (The count
 /// of major faults would not do: it grows with every new page of the log, too.)
-#[expect(clippy::disallowed_methods, reason = "the system tells it in this file alone")]
 fn bytes_fetched() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/thread-self/io").ok()?;
     text.lines().find_map(|line| line.strip_prefix("read_bytes: "))?.parse().ok()
