@@ -1,6 +1,6 @@
 //! What was seen expired never comes back, though the store is killed and the clock jumps back.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -250,7 +250,7 @@ fn make_v1_fixture() {
     store.checkpoint().unwrap();
     // What the checkpoint does not cover.
     let mut batch = WriteBatch::new();
-    batch.set("batch a", "1").set(b"binary \x00\xff".to_vec(), vec![0xfe, 0]).remove("key 3");
+    batch.set("batch a", "1").set(b"binary \x00\xff", [0xfe, 0]).remove("key 3");
     store.write(&batch).unwrap();
     store.set("empty", "").unwrap();
     store.remove("key 4").unwrap();
