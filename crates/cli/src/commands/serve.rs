@@ -13,8 +13,6 @@ use crate::failure::{Failure, Result, stderr_is_watched, tell};
 
 /// Flags that every command has; here they are settings, and only if they were given.
 const SHARED: [&str; 2] = ["dir", "durability"];
-/// Variables that are for the other commands.
-const NOT_FOR_SERVERS: [&str; 3] = ["ARYAVARTH_ADDR", "ARYAVARTH_USER", "ARYAVARTH_PASSWORD"];
 
 /// What is to be done with the settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,9 +102,7 @@ impl FromArgMatches for Serve {
 /// # Errors
 /// Whatever keeps the server from starting, or from ending well.
 pub fn run(arguments: Serve) -> Result<()> {
-    let environment = std::env::vars_os()
-        .filter(|(name, _)| !NOT_FOR_SERVERS.iter().any(|other| name == other))
-        .collect();
+    let environment = std::env::vars_os().collect();
     let sources = Sources { file: arguments.file, environment, flags: arguments.flags };
     let config = Config::load(&sources).map_err(Error::from)?;
     if arguments.task == Task::CheckHealth {
@@ -153,11 +149,30 @@ fn greet(running: &Running) {
     let addresses = server.addresses().join(", ");
     let version = env!("CARGO_PKG_VERSION");
     let directory = std::path::absolute(&config.dir).unwrap_or_else(|_| config.dir.clone());
+    let admin = running.admin_address().map_or("none".to_owned(), |at| format!("http://{at}"));
     tell(&format!(
-        "Aryavarth {version} on {addresses}\n  directory   {}\n  durability  {}",
+        "Aryavarth {version}\n  \
+           clients     {addresses}\n  \
+           directory   {}\n  \
+           durability  {}\n  \
+           operators   {admin}\n  \
+           try         {}\n\
+         Ctrl-C ends it.",
         directory.display(),
         server.durability_text(),
+        try_line(&config),
     ));
+}
+
+/// A line that talks to the server.
+fn try_line(config: &Config) -> String {
+    let program = std::env::args().next().unwrap_or_else(|| "aryavarth".to_owned());
+    match (config.port, &config.unixsocket) {
+        (0, Some(path)) => format!("redis-cli -s {} set username john", path.display()),
+        (0, None) => format!("{program} cli --tls --addr localhost:{}", config.tls_port),
+        (6379, _) => format!("{program} cli set username john"),
+        (port, _) => format!("{program} --addr 127.0.0.1:{port} cli set username john"),
+    }
 }
 
 impl From<Error> for Failure {

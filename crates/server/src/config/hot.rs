@@ -19,7 +19,6 @@ pub struct Hot {
     query_buffer_limit: AtomicU64,
     max_arguments: AtomicU64,
     max_inline_length: AtomicU64,
-    max_nesting: AtomicU64,
     output_hard: AtomicU64,
     output_soft: AtomicU64,
     output_soft_seconds: AtomicU64,
@@ -47,7 +46,6 @@ impl Hot {
             (&self.query_buffer_limit, config.client_query_buffer_limit.0),
             (&self.max_arguments, u64::from(config.max_arguments)),
             (&self.max_inline_length, config.max_inline_length.0),
-            (&self.max_nesting, u64::from(config.max_nesting)),
             (&self.output_hard, limit.hard),
             (&self.output_soft, limit.soft),
             (&self.output_soft_seconds, limit.soft_seconds),
@@ -102,11 +100,6 @@ impl Hot {
     /// `max-inline-length`, in bytes.
     pub fn max_inline_length(&self) -> usize {
         length(&self.max_inline_length)
-    }
-
-    /// `max-nesting`, in levels.
-    pub fn max_nesting(&self) -> usize {
-        length(&self.max_nesting)
     }
 
     /// `client-output-buffer-limit`; while it changes, parts of the old one and the new one.

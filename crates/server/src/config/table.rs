@@ -84,8 +84,6 @@ settings! {
         /// Longest command that is written in a line
         "max-inline-length" max_inline_length: Bytes =
             Bytes(64 << 10), [1 << 10, 64 << 20] "", Live;
-        /// Deepest nesting of a request that is read to its end; whatever is nested is refused then
-        "max-nesting" max_nesting: u8 = 8, [1, 128] "levels", Live;
         /// Bytes waiting to be sent at which a client is disconnected: at once, and after some
         /// seconds; 0 for never
         "client-output-buffer-limit" client_output_buffer_limit: OutputLimit =
