@@ -24,7 +24,7 @@ impl Progress {
         match self {
             Progress::Ready => "READY=1".to_owned(),
             Progress::Reloading => {
-                format!("RELOADING=1\nMONOTONIC_USEC={}", clock::since_boot().as_micros())
+                format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic().as_micros())
             }
             Progress::Stopping => "STOPPING=1".to_owned(),
         }

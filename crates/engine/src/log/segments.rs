@@ -93,6 +93,7 @@ pub struct Segments {
     registry: Mutex<Registry>,
     next_sequence: AtomicU64,
     applied: AtomicU64,
+    retirements: AtomicU64,
 }
 
 impl Segments {
@@ -117,11 +118,18 @@ impl Segments {
             }),
             next_sequence: AtomicU64::new(manifest.next_sequence.0),
             applied: AtomicU64::new(0),
+            retirements: AtomicU64::new(0),
         }
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().expect("no panic while the registry is held")
+    }
+
+    /// How often segments were retired. As long as it does not change, every location that was seen
+    /// means what it meant then; if the caller is pinned, until it is no longer.
+    pub fn retirements(&self) -> u64 {
+        self.retirements.load(Ordering::Acquire)
     }
 
     /// The segment a location is in; none if it is gone.
@@ -303,6 +311,7 @@ impl Segments {
     /// # Errors
     /// As [`save_manifest`](Segments::save_manifest).
     pub fn retire(&self, victims: &[Arc<Segment>]) -> Result<()> {
+        self.retirements.fetch_add(1, Ordering::AcqRel);
         {
             let mut registry = self.registry();
             for victim in victims {

@@ -28,6 +28,8 @@ use crate::store::core::Core;
 pub struct Appended {
     changes: Vec<Change>,
     last: Sequence,
+    /// How often segments had been retired before the keys were looked up.
+    retirements: u64,
 }
 
 impl Appended {
@@ -80,20 +82,23 @@ impl Core {
         let operations = batch.operations();
         self.check_operations(&operations)?;
         let guard = pin();
+        let retirements = self.segments.retirements();
         let seen = self.look_up(&guard, &operations)?;
         let mut appender = self.appender();
         let last = self.append(&mut appender, &operations, &seen)?;
-        // Nobody stays pinned until these are applied, so what was seen may not mean the same then.
-        let changes = appender.changes.iter().map(|change| Change { old: None, ..*change });
-        Ok(Appended { changes: changes.collect(), last })
+        Ok(Appended { changes: appender.changes.clone(), last, retirements })
     }
 
     fn apply_appended(&self, batch: &WriteBatch, appended: &Appended) -> Result<()> {
         let changes = &appended.changes;
         assert_eq!(changes.len(), batch.len(), "a batch is applied with its own append");
         let guard = pin();
+        // Nobody stayed pinned since the keys were looked up. What was seen means the same only if no
+        // segment has gone meanwhile.
+        let valid = self.segments.retirements() == appended.retirements;
+        let strip = |change: &Change| Change { old: change.old.filter(|_| valid), ..*change };
         let keys = (0..batch.len()).map(|number| batch.operation(number).key);
-        self.apply(keys.zip(changes.iter().copied()), &guard)?;
+        self.apply(keys.zip(changes.iter().map(strip)), &guard)?;
         // While the appender is held, so that a checkpoint sees the batch of all segments or of none.
         let _appender = self.appender();
         if let Some(change) = changes.last() {

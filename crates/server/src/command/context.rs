@@ -131,11 +131,13 @@ impl<'s> Context<'_, 's> {
         mut take: impl FnMut(EntryRef<'_>) -> R,
     ) -> Result<Option<R>, CommandError> {
         if self.sight == Sight::Everything {
-            let now = self.now();
+            let store = &self.turn.server.store;
             if let Some(unsettled) = self.turn.proposer().find(key) {
                 let batch = unsettled.batch;
                 let answer = match unsettled.effect {
-                    Effect::Set { value, expires_at } if expires_at.is_none_or(|at| at > now) => {
+                    Effect::Set { value, expires_at }
+                        if expires_at.is_none_or(|at| at > store.now()) =>
+                    {
                         let version = aryavarth::Sequence(0);
                         Some(take(EntryRef { key, value, version, expires_at }))
                     }
