@@ -51,6 +51,10 @@ const TOMBSTONE_TRIGGER: u64 = 10;
 /// So many segments of less than a quarter of their size are merged.
 const SMALL_SEGMENTS: usize = 8;
 
+/// Segments' worth of stale bytes that a busy store puts up with, however small its log is: the longer
+/// a segment waits, the less of it is left to be rewritten. An idle one cleans them up.
+const BUSY_SEGMENTS: u64 = 4;
+
 /// How hard compaction tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
@@ -251,9 +255,14 @@ impl Survey {
             Effort::Idle => (IDLE_TRIGGER.min(u64::from(core.options.compaction_trigger)), 50),
             Effort::Full => (0, 1),
         };
+        let worthwhile = match effort {
+            Effort::Busy => core.options.segment_size * BUSY_SEGMENTS,
+            Effort::Idle | Effort::Full => 0,
+        };
         let most = self.all.iter().filter(eligible).max_by_key(|s| self.garbage_share(s));
         if let Some(most) = most
             && stale * 100 > self.records_length() * trigger
+            && stale >= worthwhile
             && self.garbage_share(most) >= least_share
         {
             return Some(Arc::clone(most));

@@ -140,8 +140,8 @@ impl Options {
         self
     }
 
-    /// Percentage of the log that may be stale before compaction starts while the store is busy;
-    /// an idle store is compacted further. Default: 25; 5 to 90.
+    /// Percentage of the log that may be stale before compaction starts while the store is busy, unless
+    /// it is less than four segments' worth; an idle store is compacted further. Default: 25; 5 to 90.
     pub fn compaction_trigger(mut self, percent: u8) -> Options {
         self.compaction_trigger = percent;
         self

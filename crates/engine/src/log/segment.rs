@@ -32,6 +32,8 @@ pub const HEADER_LENGTH: u64 = 64;
 /// Bytes of a record fetched before its length is known.
 const FIRST_FETCH: u64 = 512;
 
+/// No machine has smaller pages.
+const SMALLEST_PAGE: u64 = 4 << 10;
 /// Where the second line of a record is touched ahead of its reading.
 const TOUCHED: usize = 64;
 
@@ -310,7 +312,9 @@ impl Segment {
         }
         let header = file.read(offset, first).ok().and_then(|bytes| Header::decode(&bytes).ok());
         header.is_none_or(|header| {
-            file.is_resident(offset, header.record_length().min(readable) as usize)
+            let length = header.record_length().min(readable);
+            let is_within_page = offset % SMALLEST_PAGE + length <= SMALLEST_PAGE;
+            is_within_page || file.is_resident(offset, length as usize)
         })
     }
 

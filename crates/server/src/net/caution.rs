@@ -1,8 +1,8 @@
 //! Notices when reads begin to wait for the disk, so that a worker can look before it leaps.
 //!
 //! ```text
-//!  a command took long ─▶ did this thread fetch from a device? ─ yes ─▶ careful for a while:
-//!                                                                    ask before each read
+//!  a command took long ─▶ did this thread fetch from a device? ─ yes, and not for the first time of late
+//!                                                                 ─▶ careful: ask before each read
 //! ```
 //!
 //! To ask whether a record is in memory costs a call to the system, too much while all of them are.
@@ -16,6 +16,9 @@ use std::time::Duration;
 const SUSPICIOUS: Duration = Duration::from_micros(100);
 /// How long a worker stays careful.
 const CAREFUL: Duration = Duration::from_secs(2);
+/// So often it has to happen within a second: to open a file may take a read, too.
+const STRIKES: u8 = 3;
+const WINDOW: Duration = Duration::from_secs(1);
 /// How often a command is tried again because what it reads was not in memory, or is not any more.
 pub const MOST_FETCHES: u8 = 3;
 
@@ -24,6 +27,8 @@ pub const MOST_FETCHES: u8 = 3;
 pub struct Caution {
     until: Cell<Duration>,
     fetched: Cell<Option<u64>>,
+    strikes: Cell<u8>,
+    first_strike: Cell<Duration>,
 }
 
 impl Caution {
@@ -45,6 +50,17 @@ impl Caution {
         let Some(fetched) = bytes_fetched() else { return };
         // The first look only tells from where to count.
         if self.fetched.replace(Some(fetched)).is_some_and(|before| fetched > before) {
+            self.strike(now);
+        }
+    }
+
+    fn strike(&self, now: Duration) {
+        if now.saturating_sub(self.first_strike.get()) > WINDOW {
+            self.first_strike.set(now);
+            self.strikes.set(0);
+        }
+        self.strikes.set(self.strikes.get().saturating_add(1));
+        if self.strikes.get() >= STRIKES {
             self.until.set(now + CAREFUL);
         }
     }
@@ -69,6 +85,14 @@ mod tests {
     #[test]
     fn the_system_tells_what_a_thread_fetched() {
         assert!(bytes_fetched().is_some());
+        let caution = Caution::default();
+        caution.strike(Duration::from_millis(100));
+        caution.strike(Duration::from_millis(200));
+        caution.strike(Duration::from_millis(1200));
+        caution.strike(Duration::from_millis(1300));
+        assert!(!caution.is_careful(Duration::from_millis(1300)));
+        caution.strike(Duration::from_millis(1400));
+        assert!(caution.is_careful(Duration::from_millis(1400)));
         let caution = Caution::default();
         assert!(!caution.is_careful(Duration::from_secs(1)));
         caution.missed(Duration::from_secs(1));
