@@ -82,7 +82,7 @@ impl Context {
         );
         let hint = match command {
             "backup" => format!(
-                "`aryavarth --addr {address} cli BGSAVE` makes a backup where the server runs"
+                "`aryavarth --addr {address} cli BGSAVE TO DIR` makes a backup where the server runs"
             ),
             _ => format!("run `aryavarth --dir DIR {command}` where the files are"),
         };

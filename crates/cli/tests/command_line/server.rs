@@ -165,7 +165,7 @@ fn what_needs_the_files_says_so() {
         let told = remote.run(arguments).code(2).stdout("");
         told.stderr(contains("works on the files of a store").and(contains("hint")));
     }
-    remote.run(&["backup", "x"]).stderr(contains("BGSAVE"));
+    remote.run(&["backup", "x"]).stderr(contains("BGSAVE TO DIR"));
     assert_eq!(remote.fake.asked(), Vec::<String>::new());
 }
 

@@ -375,7 +375,7 @@ pub(super) fn resolve(name: &[u8], args: Args<'_>) -> Result<&'static CommandSpe
 fn unknown(name: &[u8], args: Args<'_>) -> CommandError {
     if let Some(kind) = absent::absent(name) {
         return CommandError::new(format!(
-            "ERR unknown command '{}': {kind} are not supported by this server",
+            "ERR unknown command '{}': this server does not support {kind}",
             String::from_utf8_lossy(name)
         ));
     }
