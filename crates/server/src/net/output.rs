@@ -15,8 +15,10 @@ use std::collections::VecDeque;
 use crate::proposer::{BatchNumber, Outcomes};
 use crate::resp::{Protocol, Reply};
 
-/// Memory kept by a connection that has nothing to send.
-const KEPT: usize = 4 << 10;
+/// Memory kept by a connection that has nothing to send and had nothing of late.
+const KEPT: usize = 512;
+/// Memory kept between replies that follow each other.
+const MOST_KEPT: usize = 256 << 10;
 /// Sent bytes are dropped from the front once they are this many.
 const DROPPED_AT: usize = 256 << 10;
 
@@ -37,9 +39,20 @@ pub struct Output {
     bytes: Vec<u8>,
     written: usize,
     held: VecDeque<Held>,
+    /// Whether anything was sent since it was last asked to settle down.
+    used: bool,
 }
 
 impl Output {
+    /// Gives back memory that was not used since the last call, as that of a client that has become
+    /// silent.
+    pub fn settle_down(&mut self) {
+        if !std::mem::take(&mut self.used) && self.bytes.is_empty() && self.bytes.capacity() > KEPT
+        {
+            self.bytes = Vec::new();
+        }
+    }
+
     /// Where replies are written, at its end.
     #[inline]
     pub fn buffer(&mut self) -> &mut Vec<u8> {
@@ -109,7 +122,8 @@ impl Output {
             self.held.iter_mut().for_each(|held| held.start = 0);
             self.written = 0;
             self.bytes.clear();
-            if self.bytes.capacity() > KEPT {
+            self.used = true;
+            if self.bytes.capacity() > MOST_KEPT {
                 self.bytes = Vec::new();
             }
         } else if self.written >= DROPPED_AT {

@@ -486,6 +486,7 @@ impl Worker {
         let (timeout, limits) = (hot.timeout(), hot.output_limit());
         let auth_timeout = self.server.config.current().auth_timeout.above_zero();
         for token in tokens {
+            self.connections[token].output.settle_down();
             self.weigh(token);
             let connection = &mut self.connections[token];
             let pending = connection.output.pending() as u64;

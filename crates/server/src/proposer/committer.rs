@@ -5,10 +5,14 @@
 //!  queue: d e        meanwhile the next ones gather: the next sync serves them all
 //! ```
 //!
+//! Clients that write again as soon as they are answered would fall apart into groups that take turns,
+//! each waiting for the sync of the other. So before a sync the committer waits for as many operations
+//! as the last one had, for at most half the time that one took.
+//!
 //! With an interval it syncs what was written since the last time, whenever that has passed.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -38,10 +42,17 @@ impl Entry {
     }
 }
 
+/// The batches that wait, and their operations.
+#[derive(Default)]
+struct Entries {
+    waiting: VecDeque<Entry>,
+    operations: usize,
+}
+
 /// What the log and its committer share.
 #[derive(Default)]
 pub struct Queue {
-    entries: Mutex<VecDeque<Entry>>,
+    entries: Mutex<Entries>,
     bell: Condvar,
     /// Batches pushed and not yet settled.
     unsettled: AtomicUsize,
@@ -53,6 +64,9 @@ pub struct Queue {
     syncs: Mutex<Syncs>,
     synced: Condvar,
     stopping: AtomicBool,
+    /// Operations of the last commit, and how long its sync took.
+    last_operations: AtomicUsize,
+    last_sync_nanos: AtomicU64,
     metrics: Arc<LogMetrics>,
 }
 
@@ -82,10 +96,11 @@ impl Queue {
     pub fn push(&self, entry: Entry) {
         self.unsettled.fetch_add(1, Ordering::AcqRel);
         let mut entries = self.entries.lock().expect("no panic while held");
-        entries.push_back(entry);
-        if entries.len() == 1 {
-            self.bell.notify_one();
+        if let Entry::Appended(proposed, _) = &entry {
+            entries.operations += proposed.batch.len();
         }
+        entries.waiting.push_back(entry);
+        self.bell.notify_one();
     }
 
     /// Whether all that was pushed is settled.
@@ -141,14 +156,23 @@ impl Queue {
     /// Waits for batches, at most for `longest`.
     fn take(&self, longest: Duration) -> VecDeque<Entry> {
         let entries = self.entries.lock().expect("no panic while held");
-        let is_over = |entries: &mut VecDeque<Entry>| {
-            entries.is_empty()
-                && !self.stopping.load(Ordering::Acquire)
-                && !self.asked.load(Ordering::Acquire)
+        let is_disturbed =
+            || self.stopping.load(Ordering::Acquire) || self.asked.load(Ordering::Acquire);
+        let is_idle = |entries: &mut Entries| entries.waiting.is_empty() && !is_disturbed();
+        let (entries, _) =
+            self.bell.wait_timeout_while(entries, longest, is_idle).expect("no panic while held");
+        let expected = self.last_operations.load(Ordering::Relaxed);
+        let patience = Duration::from_nanos(self.last_sync_nanos.load(Ordering::Relaxed) / 2);
+        let is_short = |entries: &mut Entries| {
+            !entries.waiting.is_empty() && entries.operations < expected && !is_disturbed()
         };
         let (mut entries, _) =
-            self.bell.wait_timeout_while(entries, longest, is_over).expect("no panic while held");
-        std::mem::take(&mut *entries)
+            self.bell.wait_timeout_while(entries, patience, is_short).expect("no panic while held");
+        let taken = std::mem::take(&mut *entries);
+        if !taken.waiting.is_empty() {
+            self.last_operations.store(taken.operations, Ordering::Relaxed);
+        }
+        taken.waiting
     }
 }
 
@@ -216,7 +240,9 @@ impl Committer {
     fn sync(&self) -> Result<(), aryavarth::Error> {
         let begun = clock::monotonic();
         let outcome = self.store.sync();
-        self.queue.metrics.sync(clock::monotonic().saturating_sub(begun), outcome.is_ok());
+        let took = clock::monotonic().saturating_sub(begun);
+        self.queue.last_sync_nanos.store(took.as_nanos() as u64, Ordering::Relaxed);
+        self.queue.metrics.sync(took, outcome.is_ok());
         outcome
             .inspect_err(|error| tracing::error!(%error, "sync failed: no more writes are taken"))
     }
