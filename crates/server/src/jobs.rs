@@ -71,6 +71,15 @@ impl Jobs {
         }
     }
 
+    /// Does what waits, on this thread: for a server without threads.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn work_off(&self, server: &Arc<Server>) {
+        let next = || self.receiver.lock().unwrap_or_else(PoisonError::into_inner).try_recv();
+        while let Ok(task) = next() {
+            perform(task, server);
+        }
+    }
+
     /// Lets the threads end when nothing waits any more.
     pub fn stop(&self) {
         *self.sender.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -81,13 +90,17 @@ fn work(receiver: &Mutex<Receiver<Task>>, server: &Weak<Server>) {
     loop {
         let task = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let (Ok(task), Some(server)) = (task, server.upgrade()) else { return };
-        match task {
-            Task::Job { worker, client, protocol, job } => {
-                let mut reply = Vec::new();
-                job(&server, &mut Reply::new(&mut reply, protocol));
-                server.workers()[worker].send(Message::Done(JobDone { client, reply }));
-            }
-            Task::Alone(work) => work(&server),
+        perform(task, &server);
+    }
+}
+
+fn perform(task: Task, server: &Arc<Server>) {
+    match task {
+        Task::Job { worker, client, protocol, job } => {
+            let mut reply = Vec::new();
+            job(server, &mut Reply::new(&mut reply, protocol));
+            server.workers()[worker].send(Message::Done(JobDone { client, reply }));
         }
+        Task::Alone(work) => work(server),
     }
 }

@@ -33,6 +33,9 @@ mod admin;
 mod apply;
 mod clock;
 mod error;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod jobs;
 mod latency;

@@ -187,8 +187,36 @@ pub fn start_on(disk: Arc<dyn Disk>, mut config: Config, sources: &Sources) -> R
     let admin = config.admin_address.map(Admin::start).transpose()?;
     let tls = Tls::new(tls::load(&config)?);
     let listeners = listen(&config, &tls)?;
+    let server = assemble(disk, config, sources, tls)?;
     let ports = listeners.iter().map(Listener::address).collect::<std::io::Result<Vec<_>>>();
     let ports = ports.map_err(Error::io("ask for the address of a socket"))?;
+    server.ports.set(ports).expect("it has just been made");
+    let handles = start_workers(&server, listeners)?;
+    let committer = start_committer(&server)?;
+    let jobs = server.jobs.start(&server).map_err(Error::io("start a thread"))?;
+    if let Some(admin) = &admin {
+        admin.show(&server);
+    }
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        addresses = server.addresses().join(" "),
+        admin = admin.as_ref().map(|admin| admin.address().to_string()),
+        directory = %server.config.current().dir.display(),
+        keys = server.store.stats().keys,
+        workers = handles.len(),
+        "serving"
+    );
+    let queue = Arc::clone(&server.log_queue);
+    Ok(Running { server, workers: handles, committer, queue, jobs, admin })
+}
+
+/// Puts the parts of a server together; none of its threads runs yet, and nobody reaches it.
+pub(crate) fn assemble(
+    disk: Arc<dyn Disk>,
+    config: Config,
+    sources: &Sources,
+    tls: Tls,
+) -> Result<Arc<Server>> {
     // The server's own committer waits for the disk, so the store need not.
     let options = config.store_options().durability(Durability::Os).disk(disk);
     let store = KvStore::open_with(&config.dir, options)?;
@@ -202,12 +230,12 @@ pub fn start_on(disk: Arc<dyn Disk>, mut config: Config, sources: &Sources) -> R
     let queue = Arc::new(Queue::new(Arc::clone(&log_metrics)));
     let log = LocalLog::new(store.clone(), Arc::clone(&durability), Arc::clone(&queue));
     let proposer = Arc::new(Proposer::new(Arc::new(log), Arc::new(Outcomes::default())));
-    let server = Arc::new(Server {
+    Ok(Arc::new(Server {
         config: LiveConfig::new(config, sources),
-        store: store.clone(),
-        proposer: Arc::clone(&proposer),
-        durability: Arc::clone(&durability),
-        log_queue: Arc::clone(&queue),
+        store,
+        proposer,
+        durability,
+        log_queue: queue,
         log_metrics,
         acl,
         clients: Clients::default(),
@@ -226,37 +254,26 @@ pub fn start_on(disk: Arc<dyn Disk>, mut config: Config, sources: &Sources) -> R
         run_id: run_id()?,
         exclusive: AtomicBool::new(false),
         workers: OnceLock::new(),
-        ports: OnceLock::from(ports),
+        ports: OnceLock::new(),
         ending: Mutex::new(false),
         ended: Condvar::new(),
-    });
-    let handles = start_workers(&server, workers, listeners)?;
+    }))
+}
+
+/// Starts the thread that waits for the disk.
+pub(crate) fn start_committer(server: &Arc<Server>) -> Result<JoinHandle<()>> {
     let bells = server.workers().to_vec();
     let committer = Committer {
-        store,
-        queue: Arc::clone(&queue),
-        proposer,
-        policy: durability,
+        store: server.store.clone(),
+        queue: Arc::clone(&server.log_queue),
+        proposer: Arc::clone(&server.proposer),
+        policy: Arc::clone(&server.durability),
         wake: Box::new(move || bells.iter().for_each(|worker| worker.settled())),
     };
-    let committer = std::thread::Builder::new()
+    std::thread::Builder::new()
         .name("aryavarth-sync".to_owned())
         .spawn(move || committer.run())
-        .map_err(Error::io("start a thread"))?;
-    let jobs = server.jobs.start(&server).map_err(Error::io("start a thread"))?;
-    if let Some(admin) = &admin {
-        admin.show(&server);
-    }
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        addresses = server.addresses().join(" "),
-        admin = admin.as_ref().map(|admin| admin.address().to_string()),
-        directory = %server.config.current().dir.display(),
-        keys = server.store.stats().keys,
-        workers,
-        "serving"
-    );
-    Ok(Running { server, workers: handles, committer, queue, jobs, admin })
+        .map_err(Error::io("start a thread"))
 }
 
 /// Takes no more clients than the system lets have connections.
@@ -318,24 +335,26 @@ fn listen(config: &Config, tls: &Tls) -> Result<Vec<Listener>> {
     if listeners.is_empty() { Err(Error::NoListener) } else { Ok(listeners) }
 }
 
-fn start_workers(
+/// Makes what workers are reached by, and lets the server know it.
+pub(crate) fn prepare_workers(
     server: &Arc<Server>,
     count: usize,
-    listeners: Vec<Listener>,
-) -> Result<Vec<JoinHandle<()>>> {
-    let failed = || Error::io("make an event loop");
-    let mut prepared = Vec::new();
-    for _ in 0..count {
-        prepared.push(Worker::prepare().map_err(failed())?);
-    }
+) -> Result<Vec<(mio::Poll, Arc<WorkerHandle>)>> {
+    let prepared = (0..count).map(|_| Worker::prepare()).collect::<std::io::Result<Vec<_>>>();
+    let prepared = prepared.map_err(Error::io("make an event loop"))?;
     let handles = prepared.iter().map(|(_, handle)| Arc::clone(handle)).collect();
     server.workers.set(handles).ok().expect("workers are started once");
+    Ok(prepared)
+}
+
+fn start_workers(server: &Arc<Server>, listeners: Vec<Listener>) -> Result<Vec<JoinHandle<()>>> {
+    let prepared = prepare_workers(server, worker_count(&server.config.current()))?;
     let mut listeners = Some(listeners);
     let mut threads = Vec::new();
     for (number, (poll, handle)) in prepared.into_iter().enumerate() {
         let listeners = listeners.take().unwrap_or_default();
         let worker = Worker::new(number, Arc::clone(server), poll, handle, listeners);
-        let worker = worker.map_err(failed())?;
+        let worker = worker.map_err(Error::io("make an event loop"))?;
         threads.push(net::start(worker).map_err(Error::io("start a thread"))?);
     }
     Ok(threads)

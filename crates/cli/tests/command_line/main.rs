@@ -9,6 +9,7 @@ mod listing;
 mod pipes;
 mod scripts;
 mod server;
+mod server_kill;
 mod transfer;
 mod upkeep;
 mod values;

@@ -15,18 +15,24 @@ use std::fmt::{Display, Write as _};
 
 use super::context::Context;
 use super::error::CommandResult;
+use crate::proposer::BatchError;
 use crate::resp::{Args, Reply};
 use crate::server::Server;
 
 /// Where the lines are written.
 #[derive(Default)]
-struct Page(String);
+struct Page {
+    text: String,
+    /// Why writes are refused now, if they are. Asked for before: whoever writes pages may hold the
+    /// proposer, which cannot be held twice.
+    refused: Option<BatchError>,
+}
 
 impl Page {
     /// Begins a section.
     fn heading(&mut self, title: &str) {
-        if !self.0.is_empty() {
-            self.0.push_str("\r\n");
+        if !self.text.is_empty() {
+            self.text.push_str("\r\n");
         }
         self.put(format_args!("# {title}\r\n"));
     }
@@ -43,7 +49,7 @@ impl Page {
     }
 
     fn put(&mut self, text: std::fmt::Arguments<'_>) {
-        self.0.write_fmt(text).expect("a string takes everything");
+        self.text.write_fmt(text).expect("a string takes everything");
     }
 }
 
@@ -109,20 +115,21 @@ pub(super) fn info(
         .skip(1)
         .map(|name| String::from_utf8_lossy(name).to_ascii_lowercase())
         .collect();
-    reply.verbatim(&page(cx.server(), &names));
+    let refused = cx.proposer().refusal();
+    reply.verbatim(&page(cx.server(), refused, &names));
     Ok(())
 }
 
-fn page(server: &Server, names: &BTreeSet<String>) -> String {
+fn page(server: &Server, refused: Option<BatchError>, names: &BTreeSet<String>) -> String {
     let all = names.contains("all") || names.contains("everything");
     let default = names.is_empty() || names.contains("default");
-    let mut page = Page::default();
+    let mut page = Page { text: String::new(), refused };
     for section in &SECTIONS {
         if all || (default && section.shown == Shown::ByDefault) || names.contains(section.name) {
             (section.write)(&mut page, server);
         }
     }
-    page.0
+    page.text
 }
 
 #[cfg(test)]
@@ -141,6 +148,6 @@ mod tests {
         page.heading("One");
         page.bytes("used", 2048);
         page.heading("Two");
-        assert_eq!(page.0, "# One\r\nused:2048\r\nused_human:2.00K\r\n\r\n# Two\r\n");
+        assert_eq!(page.text, "# One\r\nused:2048\r\nused_human:2.00K\r\n\r\n# Two\r\n");
     }
 }

@@ -29,4 +29,6 @@ mod worker;
 pub use caution::{Caution, MOST_FETCHES};
 pub use handle::{JobDone, Message, WorkerHandle};
 pub use output::Output;
+#[cfg(feature = "simulation")]
+pub(crate) use worker::{ByHand, Standstill};
 pub use worker::{Worker, start};

@@ -1,6 +1,11 @@
 //! A worker: the event loop that serves some of the connections.
 
+#[cfg(feature = "simulation")]
+mod by_hand;
 mod eviction;
+
+#[cfg(feature = "simulation")]
+pub(crate) use by_hand::{ByHand, Standstill};
 
 use std::io;
 use std::sync::Arc;
@@ -118,23 +123,29 @@ impl Worker {
         let mut events = Events::with_capacity(1024);
         while !(self.stopping.is_some() && self.connections.is_empty()) {
             let timeout = self.timeout();
-            match self.poll.poll(&mut events, Some(timeout)) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    tracing::error!(%error, "cannot wait for events");
-                    return;
-                }
+            if let Err(error) = self.attend(&mut events, timeout) {
+                tracing::error!(%error, "cannot wait for events");
+                return;
             }
-            for event in &events {
-                match event.token() {
-                    BELL => self.hear(),
-                    Token(token) if token >= FIRST_LISTENER => self.accept(token - FIRST_LISTENER),
-                    Token(token) => self.note_event(token, event),
-                }
-            }
-            self.round();
         }
+    }
+
+    /// Waits for events, at most for `longest`, and does a round.
+    fn attend(&mut self, events: &mut Events, longest: Duration) -> io::Result<()> {
+        match self.poll.poll(events, Some(longest)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        for event in &*events {
+            match event.token() {
+                BELL => self.hear(),
+                Token(token) if token >= FIRST_LISTENER => self.accept(token - FIRST_LISTENER),
+                Token(token) => self.note_event(token, event),
+            }
+        }
+        self.round();
+        Ok(())
     }
 
     /// How long to wait for events at most.

@@ -11,7 +11,7 @@ pub(super) fn persistence(page: &mut Page, server: &Server) {
     let (saving, store, log) = (&server.saving, server.store.stats(), &server.log_metrics);
     let status = |ok| if ok { "ok" } else { "err" };
     let last_seconds = saving.last_seconds().map_or(-1, |seconds| seconds as i64);
-    let refused = server.proposer.hold().refusal();
+    let refused = page.refused.clone();
     page.heading("Persistence");
     page.line("loading", 0);
     page.line("async_loading", 0);
