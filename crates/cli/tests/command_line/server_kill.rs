@@ -292,7 +292,7 @@ impl Known {
             }
             let broken = connection.stream.write_all(&request).is_err();
             request.clear();
-            let left = if self.steps % 3 == 0 { depth / 2 } else { 0 };
+            let left = if self.steps.is_multiple_of(3) { depth / 2 } else { 0 };
             while sent.len() > left {
                 let next = sent.pop_front().expect("there are more than some");
                 if self.hear(next, &mut connection).is_err() {
