@@ -105,7 +105,8 @@ fn crash_at(call: u64) -> bool {
 fn what_was_acknowledged_survives_a_crash_at_any_call() {
     let step = if std::env::var_os("ARYAVARTH_EXHAUSTIVE").is_some() { 1 } else { 7 };
     let mut crashes = 0;
-    for call in (1..).step_by(step) {
+    // The clients make some 350 calls in all, fewer if their commits meet.
+    for call in (1..=500).step_by(step) {
         if !crash_at(call) {
             break;
         }
