@@ -5,10 +5,7 @@ use std::path::PathBuf;
 
 /// Bytes of memory that the process has in RAM.
 pub fn resident_memory() -> u64 {
-    let pages = read("/proc/self/statm")
-        .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok())
-        .unwrap_or(0);
-    pages * rustix::param::page_size() as u64
+    crate::process::resident_memory()
 }
 
 /// The most bytes of memory that the process ever had in RAM.

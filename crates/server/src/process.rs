@@ -62,6 +62,11 @@ pub fn usage() -> Usage {
     }
 }
 
+/// Bytes of the process that are in memory.
+pub fn resident_memory() -> u64 {
+    memory_pages().unwrap_or_default().1 * rustix::param::page_size() as u64
+}
+
 /// Pages that are addressed, and those that are in memory.
 #[expect(clippy::disallowed_methods, reason = "what the system tells of the process is no store")]
 fn memory_pages() -> Option<(u64, u64)> {
