@@ -11,6 +11,7 @@ import contextlib
 import csv
 import ctypes
 import io
+import itertools
 import json
 import os
 import platform
@@ -64,7 +65,7 @@ ROWS = [
 ]
 TAIL = "get-p99-compaction"  # of ours alone: p99 of GET beside compaction and checkpoints
 TAIL_SIZE, TAIL_REQUESTS, TAIL_RATIO = 1024, 1_000_000, 2.0
-OVERWRITERS = 12  # clients that write beside 50 that read: about a fifth of all requests
+OVERWRITES, EVERY = 200, 0.01  # values of TAIL_SIZE beside the gets: 20 MB/s
 MEMORY = "memory"
 MEMORY_VALUE, MEMORY_RATIO = 64, 1 / 5
 QUICK_PART, QUICK_KEYSPACE, QUICK_MEMORY_KEYS = 50, 10_000, 100_000
@@ -299,21 +300,37 @@ class Pressure:
     def __init__(self, run, server):
         self.run, self.server = run, server
         self.ended = threading.Event()
-        self.checkpoints = self.compactions = 0
+        self.checkpoints = self.compactions = self.written = 0
 
     def __enter__(self):
-        load = ("set", TAIL_SIZE, OVERWRITERS, 1, 2_000_000_000)
-        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        arguments = benchmark_arguments(self.run, self.server.port, *load)
-        self.writer = PROCESSES.start(arguments, **silent)
-        self.thread = threading.Thread(target=self.watch, daemon=True)
-        self.thread.start()
+        self.threads = [
+            threading.Thread(target=work, daemon=True) for work in (self.watch, self.overwrite)
+        ]
+        for thread in self.threads:
+            thread.start()
         return self
 
     def __exit__(self, *_):
         self.ended.set()
-        self.thread.join(10)
-        PROCESSES.stop(self.writer)
+        for thread in self.threads:
+            thread.join(10)
+
+    def overwrite(self):
+        """Writes at a steady pace and with little work: a client that took what processor it can
+        get would be measured instead of the store."""
+        value = b"x" * TAIL_SIZE
+        keys = [b"key:%012d" % (n * 7919 % self.run.keyspace) for n in range(self.run.keyspace)]
+        batches = [
+            b"".join(request(b"SET", key, value) for key in keys[first : first + OVERWRITES])
+            for first in range(0, len(keys), OVERWRITES)
+        ]
+        with contextlib.suppress(OSError, Failed), self.server.connect() as client:
+            for batch in itertools.cycle(batches):
+                if self.ended.wait(EVERY):
+                    return
+                client.socket.sendall(batch)
+                client.acknowledged(OVERWRITES)
+                self.written += OVERWRITES
 
     def watch(self):
         with contextlib.suppress(OSError, Failed), self.server.connect() as client:
@@ -330,8 +347,8 @@ class Pressure:
         deadline = time.monotonic() + patience
         while self.compactions == 0 and time.monotonic() < deadline:
             time.sleep(0.1)
-        if self.writer.poll() is not None:
-            fail("the load of SETs ended early")
+        if self.written == 0:
+            fail("nothing was overwritten")
         self.compactions = 0
 
 

@@ -1,4 +1,5 @@
-//! Work that takes long, on threads of its own, while the connection that asked for it rests.
+//! Work that takes long, on threads of its own, while the connection that asked for it rests. Work that
+//! nobody waits for has a thread that gives way to the others.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -13,28 +14,73 @@ use crate::session::Session;
 
 /// Threads for jobs: one long job does not keep a short one waiting.
 const THREADS: usize = 3;
+/// How nice the thread is that nobody waits for, as the store's own thread for compaction.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
 
 /// Work that nobody waits for.
 pub type Work = Box<dyn FnOnce(&Arc<Server>) + Send>;
 
-/// Something to do.
-enum Task {
-    /// A job, and whose it is.
-    Job { worker: usize, client: ClientId, protocol: Protocol, job: Job },
-    /// Work that nobody waits for.
-    Alone(Work),
+/// A job, and whose it is.
+struct Task {
+    worker: usize,
+    client: ClientId,
+    protocol: Protocol,
+    job: Job,
 }
 
 /// The jobs that wait.
+#[derive(Default)]
 pub struct Jobs {
-    sender: Mutex<Option<Sender<Task>>>,
-    receiver: Arc<Mutex<Receiver<Task>>>,
+    tasks: Line<Task>,
+    alone: Line<Work>,
 }
 
-impl Default for Jobs {
-    fn default() -> Jobs {
+/// What waits for a thread, and the way to it.
+struct Line<T> {
+    sender: Mutex<Option<Sender<T>>>,
+    receiver: Arc<Mutex<Receiver<T>>>,
+}
+
+impl<T> Default for Line<T> {
+    fn default() -> Line<T> {
         let (sender, receiver) = channel();
-        Jobs { sender: Mutex::new(Some(sender)), receiver: Arc::new(Mutex::new(receiver)) }
+        Line { sender: Mutex::new(Some(sender)), receiver: Arc::new(Mutex::new(receiver)) }
+    }
+}
+
+impl<T: Send + 'static> Line<T> {
+    fn send(&self, thing: T) {
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = &*sender {
+            // It fails only when the threads have gone, and the connections with them.
+            let _ = sender.send(thing);
+        }
+    }
+
+    fn end(&self) {
+        *self.sender.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn serve(
+        &self,
+        name: String,
+        server: &Arc<Server>,
+        perform: impl Fn(T, &Arc<Server>) + Send + 'static,
+    ) -> std::io::Result<JoinHandle<()>> {
+        let (receiver, server) = (Arc::clone(&self.receiver), Arc::downgrade(server));
+        std::thread::Builder::new().name(name).spawn(move || {
+            loop {
+                let thing = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                let (Ok(thing), Some(server)) = (thing, Weak::upgrade(&server)) else { return };
+                perform(thing, &server);
+            }
+        })
+    }
+
+    #[cfg(feature = "simulation")]
+    fn try_next(&self) -> Option<T> {
+        self.receiver.lock().unwrap_or_else(PoisonError::into_inner).try_recv().ok()
     }
 }
 
@@ -44,63 +90,58 @@ impl Jobs {
     /// # Errors
     /// The system's, if it has no thread to give.
     pub fn start(&self, server: &Arc<Server>) -> std::io::Result<Vec<JoinHandle<()>>> {
-        let spawn = |number| {
-            let (receiver, server) = (Arc::clone(&self.receiver), Arc::downgrade(server));
-            let name = format!("aryavarth-job-{number}");
-            std::thread::Builder::new().name(name).spawn(move || work(&receiver, &server))
+        let mut threads = (0..THREADS)
+            .map(|number| self.tasks.serve(format!("aryavarth-job-{number}"), server, perform))
+            .collect::<std::io::Result<Vec<_>>>()?;
+        let alone = |work: Work, server: &Arc<Server>| {
+            give_way();
+            work(server);
         };
-        (0..THREADS).map(spawn).collect()
+        threads.push(self.alone.serve("aryavarth-alone".to_owned(), server, alone)?);
+        Ok(threads)
     }
 
     /// Has a job run; its reply goes to the session's client.
     pub fn run(&self, worker: usize, session: &Session, job: Job) {
         let (client, protocol) = (session.client.id, session.protocol);
-        self.send(Task::Job { worker, client, protocol, job });
+        self.tasks.send(Task { worker, client, protocol, job });
     }
 
     /// Has work done that nobody waits for.
     pub fn run_alone(&self, work: Work) {
-        self.send(Task::Alone(work));
-    }
-
-    fn send(&self, task: Task) {
-        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = &*sender {
-            // It fails only when the threads have gone, and the connections with them.
-            let _ = sender.send(task);
-        }
+        self.alone.send(work);
     }
 
     /// Does what waits, on this thread: for a server without threads.
     #[cfg(feature = "simulation")]
     pub(crate) fn work_off(&self, server: &Arc<Server>) {
-        let next = || self.receiver.lock().unwrap_or_else(PoisonError::into_inner).try_recv();
-        while let Ok(task) = next() {
-            perform(task, server);
+        loop {
+            if let Some(task) = self.tasks.try_next() {
+                perform(task, server);
+            } else if let Some(work) = self.alone.try_next() {
+                work(server);
+            } else {
+                return;
+            }
         }
     }
 
     /// Lets the threads end when nothing waits any more.
     pub fn stop(&self) {
-        *self.sender.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-}
-
-fn work(receiver: &Mutex<Receiver<Task>>, server: &Weak<Server>) {
-    loop {
-        let task = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let (Ok(task), Some(server)) = (task, server.upgrade()) else { return };
-        perform(task, &server);
+        self.tasks.end();
+        self.alone.end();
     }
 }
 
 fn perform(task: Task, server: &Arc<Server>) {
-    match task {
-        Task::Job { worker, client, protocol, job } => {
-            let mut reply = Vec::new();
-            job(server, &mut Reply::new(&mut reply, protocol));
-            server.workers()[worker].send(Message::Done(JobDone { client, reply }));
-        }
-        Task::Alone(work) => work(server),
-    }
+    let mut reply = Vec::new();
+    (task.job)(server, &mut Reply::new(&mut reply, task.protocol));
+    let done = JobDone { client: task.client, reply };
+    server.workers()[task.worker].send(Message::Done(done));
+}
+
+/// Leaves the processor to other threads when they want it too. A favour: a refusal is no failure.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, NICENESS);
 }
