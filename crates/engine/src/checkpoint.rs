@@ -6,7 +6,7 @@
 //!  +-------+---------+---------+----------+
 //!  | table 0:  count u32 | entries, u64 each | crc u32 |   … one block for each table
 //!  +------------------------------------------------------------------------------------+
-//!  | segments: id u64 | slot u16, zeros | covered u64 | synced u64 | stale u64          |
+//!  | segments: id u64 | slot u16, replay u8, zeros | covered u64 | synced u64 | stale u64          |
 //!  |           | tombstones u64 | newest tombstone u64 | expiring u64   64 bytes each   |
 //!  +------------------------------------------------------------------------------------+
 //!  | trailer: where the segments start u64 | their count u32 | crc u32 of header,       |
@@ -111,6 +111,15 @@ pub fn write_amid(core: &Core, survivors: &mut Survivors) -> Result<()> {
     Ok(())
 }
 
+/// How much of a segment is read when the store is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// What is not covered.
+    Rest = 0,
+    /// All of it: a replicated log needs entries or states in it.
+    Whole = 1,
+}
+
 /// What the checkpoint knows of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentRecord {
@@ -120,6 +129,8 @@ pub struct SegmentRecord {
     pub slot: SegmentSlot,
     /// Below where the entries reflect it.
     pub covered: u64,
+    /// How much of it is read.
+    pub replay: Replay,
     /// Bytes of its file known to be synced.
     pub synced: u64,
     /// What its records were worth.
@@ -141,6 +152,10 @@ impl Covered<'_> {
                 id: segment.id,
                 slot: segment.slot,
                 covered: segment.applied(),
+                replay: match core.replicas.needs_whole(&segment) {
+                    true => Replay::Whole,
+                    false => Replay::Rest,
+                },
                 synced: segment.synced(),
                 usage: segment.usage(),
             };
@@ -165,6 +180,7 @@ impl Covered<'_> {
                 id: segment.id,
                 slot: segment.slot,
                 covered: crate::log::segment::HEADER_LENGTH,
+                replay: Replay::Whole,
                 synced: segment.synced(),
                 usage: Usage::default(),
             });
@@ -210,7 +226,7 @@ impl Writer {
         let start = self.offset + self.buffer.len() as u64;
         let mut block = Vec::with_capacity(segments.len() * SEGMENT_LENGTH + TRAILER_LENGTH);
         for segment in segments {
-            let slot = u64::from(segment.slot.0);
+            let slot = u64::from(segment.slot.0) | (segment.replay as u64) << 16;
             for field in [
                 segment.id.0,
                 slot,
@@ -379,6 +395,7 @@ impl Reader<'_> {
             id: SegmentId(u64_at(bytes, 0)),
             slot: SegmentSlot(u64_at(bytes, 8) as u16),
             covered: u64_at(bytes, 16),
+            replay: if u64_at(bytes, 8) >> 16 & 1 == 0 { Replay::Rest } else { Replay::Whole },
             synced: u64_at(bytes, 24),
             usage: Usage {
                 stale: u64_at(bytes, 32),

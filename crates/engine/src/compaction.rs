@@ -18,6 +18,8 @@
 //!   of its key is left that it would have to hide (see `Segment::born`). A set that has expired
 //!   and is not in the index counts as a tombstone, for it may hide an older set too.
 //! - Damage is never copied and never dropped: the victim stays as it is, for good.
+//! - A segment with entries that a replicated log may have to read, or with the newest state of one, is no
+//!   victim; of one that is, only the effects of applied entries are kept.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -247,6 +249,7 @@ impl Survey {
         let eligible = |segment: &&Arc<Segment>| {
             segment.is_at_rest()
                 && !segment.is_quarantined()
+                && core.replicas.may_lose_states_of(segment)
                 && up_to.is_none_or(|id| segment.id <= id)
         };
         let stale: u64 = self.all.iter().map(|segment| self.garbage(segment)).sum();
@@ -286,7 +289,9 @@ impl Survey {
         if tombstones <= allowed + core.options.segment_size / 4 {
             return None;
         }
-        let sealed = self.all.iter().filter(|s| s.is_at_rest() && !s.is_quarantined());
+        let sealed = self.all.iter().filter(|s| {
+            s.is_at_rest() && !s.is_quarantined() && core.replicas.may_lose_states_of(s)
+        });
         let oldest = sealed.min_by_key(|segment| segment.born)?;
         let hides = |s: &&Arc<Segment>| s.id != oldest.id && s.usage().tombstones > 0;
         self.all.iter().any(|s| hides(&s)).then(|| Arc::clone(oldest))
@@ -450,6 +455,7 @@ impl Survivors {
                 // Overwritten or removed since it was looked up: the copy is stale already.
                 Kind::Set => output.segment.add_stale(entry.length),
                 Kind::Remove => output.segment.add_tombstone(entry.length, entry.sequence),
+                Kind::Entry | Kind::State => unreachable!("these are never kept"),
             }
         }
     }
@@ -503,6 +509,13 @@ impl Survivors {
 }
 
 fn fate(core: &Core, record: &Record<'_>, location: Location, floor: Sequence) -> Fate {
+    // Entries that are still needed keep their segment from being rewritten, and newer states stand
+    // elsewhere. What was truncated must never come true.
+    if matches!(record.kind, Kind::Entry | Kind::State)
+        || core.replicas.is_dead(record.shard, record.sequence)
+    {
+        return Fate::Drop;
+    }
     let hides_nothing = record.sequence < floor;
     if record.kind == Kind::Remove {
         return if hides_nothing { Fate::Drop } else { Fate::Keep };

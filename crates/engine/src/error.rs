@@ -109,6 +109,12 @@ pub enum Error {
         /// What failed.
         cause: String,
     },
+    /// There is no replica of the shard here (any more). Ask a node that has one.
+    #[error("this node has no replica of shard {shard}")]
+    NoReplica {
+        /// The shard.
+        shard: crate::ids::ShardId,
+    },
     /// The store was closed by [`close`](crate::KvStore::close). Open it again.
     #[error("the store is closed")]
     Closed,

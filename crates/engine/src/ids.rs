@@ -51,6 +51,42 @@ impl fmt::Display for Sequence {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(pub u16);
 
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// The term of a leader of a replicated log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Term(pub u64);
+
+/// The place of an entry in its shard's replicated log, from 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryIndex(pub u64);
+
+impl EntryIndex {
+    /// The place after this one.
+    pub fn next(self) -> EntryIndex {
+        EntryIndex(self.0 + 1)
+    }
+}
+
+/// Names one entry of a shard's replicated log: two entries of one id are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryId {
+    /// The term of the leader that made it.
+    pub term: Term,
+    /// Its place.
+    pub index: EntryIndex,
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.term.0, self.index.0)
+    }
+}
+
 /// A byte in the log: a segment and an offset in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {

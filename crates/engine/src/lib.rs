@@ -58,14 +58,18 @@ mod options;
 mod reclaim;
 mod record;
 mod recovery;
+mod replicated;
 mod store;
 
 pub use compaction::{Compacted, Progress};
 pub use error::{Error, Result, SharedIoError};
-pub use ids::{Position, SegmentId, Sequence, UnixMillis};
+pub use ids::{EntryId, EntryIndex, Position, SegmentId, Sequence, ShardId, Term, UnixMillis};
 pub use log::{Effect, Operation};
 pub use options::{Create, Durability, Maintenance, Options};
 pub use recovery::{OnDamage, RecoveryReport};
+pub use replicated::{
+    LoggedEntry, LoggedPayload, NewEntry, Payload, ReplicatedLog, ReplicatedState,
+};
 pub use store::backup::{BackupReport, restore};
 pub use store::batch::WriteBatch;
 pub use store::conditional::{Expected, SetOptions, SetOutcome, Swap};

@@ -12,6 +12,10 @@ pub const MAX_BATCH_BYTES: u64 = 1 << 30;
 pub const MIN_SEGMENT_SIZE: u64 = 4 << 10;
 /// Largest segment, in bytes (128 MiB): where a record starts must fit in 24 bits of 8-byte units.
 pub const MAX_SEGMENT_SIZE: u64 = 128 << 20;
+/// Longest vote of a replicated log, in bytes.
+pub const MAX_VOTE_LENGTH: usize = 64;
+/// Longest configuration that an entry of a replicated log may carry, in bytes (32 KiB).
+pub const MAX_CONFIG_LENGTH: usize = 32 << 10;
 /// Most segments alive at once.
 pub const MAX_LIVE_SEGMENTS: usize = 1 << 16;
 

@@ -40,6 +40,10 @@ pub enum Kind {
     Set = 1,
     /// The key is gone from here on: a tombstone.
     Remove = 2,
+    /// Heads an entry of a replicated log, whose effects are the rest of the batch. Of no key.
+    Entry = 3,
+    /// What a replicated log is to remember beside its entries. Of no key.
+    State = 4,
 }
 
 /// Whether the next record belongs to the same batch.
@@ -187,6 +191,8 @@ impl Header {
         let kind = match bytes[24] {
             1 => Kind::Set,
             2 => Kind::Remove,
+            3 => Kind::Entry,
+            4 => Kind::State,
             0 if bytes.iter().all(|b| *b == 0) => return Err(Malformed::Empty),
             _ => return Err(Malformed::Field("kind")),
         };

@@ -199,6 +199,7 @@ fn v1_shows_its_records() {
         match record.operation {
             LogOperation::Set { .. } => sets += 1,
             LogOperation::Remove { .. } => removes += 1,
+            other => panic!("no replicated log is here: {other:?}"),
         }
         batches += u32::from(record.batch == aryavarth::BatchPlace::Last);
         newest = newest.max(record.sequence);

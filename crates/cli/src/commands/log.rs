@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
-use aryavarth::{BatchPlace, LogOperation, LogRecord, read_log};
+use aryavarth::{BatchPlace, EntryId, LogOperation, LogRecord, read_log};
 use serde::Serialize;
 
 use super::Context;
@@ -16,9 +16,58 @@ use crate::output::Output;
 #[derive(Serialize)]
 struct Line<'a> {
     #[serde(flatten)]
-    record: JsonRecord<'a>,
+    record: Shown<'a>,
     #[serde(flatten)]
     physical: Option<Physical>,
+}
+
+/// What a record does.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Shown<'a> {
+    Key(JsonRecord<'a>),
+    Replicated(JsonReplicated),
+}
+
+/// A record of a replicated log, which is of no key.
+#[derive(Serialize)]
+struct JsonReplicated {
+    cmd: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shard: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    term: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    committed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    purged: Option<u64>,
+}
+
+impl JsonReplicated {
+    fn of(operation: &LogOperation) -> JsonReplicated {
+        let (cmd, shard, id, committed, purged) = match operation {
+            LogOperation::Entry { shard, id, committed, config } => {
+                let cmd = if config.is_some() { "Config" } else { "Entry" };
+                (cmd, Some(*shard), Some(*id), *committed, None)
+            }
+            LogOperation::State { shard, is_here, purged, committed, .. } => {
+                let cmd = if *is_here { "State" } else { "Gone" };
+                let index = |id: &Option<EntryId>| id.map(|id| id.index);
+                (cmd, Some(*shard), None, index(committed), index(purged))
+            }
+            _ => ("Unclear", None, None, None, None),
+        };
+        JsonReplicated {
+            cmd,
+            shard: shard.map(|shard| shard.0),
+            term: id.map(|id| id.term.0),
+            index: id.map(|id| id.index.0),
+            committed: committed.map(|index| index.0),
+            purged: purged.map(|index| index.0),
+        }
+    }
 }
 
 /// Where a record is, and its bytes.
@@ -66,8 +115,11 @@ pub fn run(arguments: &Log, context: &Context, output: &mut Output) -> Result<()
 
 fn line(record: &LogRecord, view: View) -> Line<'_> {
     let shown = match &record.operation {
-        LogOperation::Set { key, value } => JsonRecord::set(key, value, record.expires_at),
-        LogOperation::Remove { key } => JsonRecord::remove(key),
+        LogOperation::Set { key, value } => {
+            Shown::Key(JsonRecord::set(key, value, record.expires_at))
+        }
+        LogOperation::Remove { key } => Shown::Key(JsonRecord::remove(key)),
+        operation => Shown::Replicated(JsonReplicated::of(operation)),
     };
     let physical = (view == View::Physical).then(|| Physical {
         segment: record.position.segment.0,

@@ -49,18 +49,40 @@ pub struct Operation<'a> {
     pub effect: Effect<'a>,
 }
 
+/// What a record can be made of.
+pub trait Draft {
+    /// The record, for its place in the order of all writes.
+    fn record(&self, sequence: Sequence, batch: Batch) -> Record<'_>;
+
+    /// Bytes of it.
+    fn encoded_length(&self) -> u64;
+
+    /// Whether it may take from the reserve of a full disk.
+    fn is_urgent(&self) -> bool;
+}
+
 impl<'a> Operation<'a> {
-    fn record(&self, sequence: Sequence, batch: Batch) -> Record<'a> {
+    /// The record of `shard`.
+    pub fn record_of(&self, shard: ShardId, sequence: Sequence, batch: Batch) -> Record<'a> {
         let (kind, value, expires_at) = match self.effect {
             Effect::Set { value, expires_at } => (Kind::Set, value, expires_at),
             Effect::Remove => (Kind::Remove, &[][..], None),
         };
-        let (shard, key) = (ShardId(0), self.key);
-        Record { kind, batch, shard, sequence, expires_at, key, value }
+        Record { kind, batch, shard, sequence, expires_at, key: self.key, value }
+    }
+}
+
+impl Draft for Operation<'_> {
+    fn record(&self, sequence: Sequence, batch: Batch) -> Record<'_> {
+        self.record_of(ShardId(0), sequence, batch)
     }
 
-    /// Bytes of its record.
-    pub fn encoded_length(&self) -> u64 {
+    /// Removes free space.
+    fn is_urgent(&self) -> bool {
+        self.effect == Effect::Remove
+    }
+
+    fn encoded_length(&self) -> u64 {
         match self.effect {
             Effect::Set { value, expires_at } => {
                 encoded_length(self.key.len(), value.len(), expires_at)
@@ -232,21 +254,20 @@ impl Appender {
     /// # Errors
     /// [`Error::DiskFull`] or [`Error::TooLarge`], and the log is as it was; any other error that
     /// leaves the log in doubt raises the fence.
-    pub fn append(
+    pub fn append<D: Draft>(
         &mut self,
-        operations: &[Operation<'_>],
+        drafts: &[D],
         mut placed: impl FnMut(usize, &Arc<Segment>, Placed),
     ) -> Result<Sequence> {
         self.segments.fence.check()?;
-        self.make_room(operations)?;
+        self.make_room(drafts)?;
         let active = self.active.as_mut().expect("there is room in the active segment");
         let (segment, start) = (&Arc::clone(&active.segment), active.offset);
         let (mut sequence, mut offset, synced) = (self.next_sequence, start, segment.synced());
         self.scratch.clear();
-        for (number, operation) in operations.iter().enumerate() {
-            let last = number + 1 == operations.len();
-            let record =
-                operation.record(sequence, if last { Batch::Ends } else { Batch::Continues });
+        for (number, draft) in drafts.iter().enumerate() {
+            let last = number + 1 == drafts.len();
+            let record = draft.record(sequence, if last { Batch::Ends } else { Batch::Continues });
             encode(&mut self.scratch, &record, segment.salt, offset, synced.min(offset));
             let length = start + self.scratch.len() as u64 - offset;
             placed(number, segment, Placed { offset, length, sequence });
@@ -263,13 +284,14 @@ impl Appender {
         Ok(Sequence(sequence.0 - 1))
     }
 
-    fn make_room(&mut self, operations: &[Operation<'_>]) -> Result<()> {
-        let length: u64 = operations.iter().map(Operation::encoded_length).sum();
-        check_batch(operations, length)?;
+    fn make_room<D: Draft>(&mut self, drafts: &[D]) -> Result<()> {
+        let length: u64 = drafts.iter().map(Draft::encoded_length).sum();
+        check_batch(drafts, length)?;
         let kept = self.make_room_for(length, Reserve::Keep);
-        let removes = operations.iter().all(|o| o.effect == Effect::Remove);
         match kept {
-            Err(Error::DiskFull { .. }) if removes => self.make_room_for(length, Reserve::Use),
+            Err(Error::DiskFull { .. }) if drafts.iter().all(Draft::is_urgent) => {
+                self.make_room_for(length, Reserve::Use)
+            }
             kept => kept,
         }
     }
@@ -347,10 +369,10 @@ impl Appender {
     }
 }
 
-fn check_batch(operations: &[Operation<'_>], length: u64) -> Result<()> {
-    let last = operations.last().map_or(0, Operation::encoded_length);
-    let maximum = if operations.len() > 1 { MAX_SEGMENT_SIZE } else { MAX_BATCH_BYTES };
-    let actual = if operations.len() > 1 { length - last + HEADER_LENGTH } else { length };
+fn check_batch<D: Draft>(drafts: &[D], length: u64) -> Result<()> {
+    let last = drafts.last().map_or(0, Draft::encoded_length);
+    let maximum = if drafts.len() > 1 { MAX_SEGMENT_SIZE } else { MAX_BATCH_BYTES };
+    let actual = if drafts.len() > 1 { length - last + HEADER_LENGTH } else { length };
     if actual < maximum && length < MAX_BATCH_BYTES {
         return Ok(());
     }

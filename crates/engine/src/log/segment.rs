@@ -126,6 +126,7 @@ pub struct Segment {
     tombstones: AtomicU64,
     newest_tombstone: AtomicU64,
     expiring: AtomicU64,
+    entries: AtomicU64,
 }
 
 /// What a segment's records are worth.
@@ -169,6 +170,7 @@ impl Segment {
             tombstones: AtomicU64::new(0),
             newest_tombstone: AtomicU64::new(0),
             expiring: AtomicU64::new(0),
+            entries: AtomicU64::new(0),
         }
     }
 
@@ -223,9 +225,26 @@ impl Segment {
         self.sealed.store(true, Ordering::Release);
     }
 
-    /// Whether it will never change again and the index reflects all of it.
+    /// Whether it will never change again, the index reflects all of it, and no replicated log needs
+    /// an entry in it.
     pub fn is_at_rest(&self) -> bool {
-        self.is_sealed() && self.applied() >= self.end()
+        self.is_sealed() && self.applied() >= self.end() && !self.holds_entries()
+    }
+
+    /// Counts an entry that a replicated log may have to read again.
+    pub fn hold_entry(&self) {
+        self.entries.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Counts one less.
+    pub fn release_entry(&self) {
+        let before = self.entries.fetch_sub(1, Ordering::AcqRel);
+        assert!(before > 0, "an entry is released once");
+    }
+
+    /// Whether a replicated log may have to read an entry in it.
+    pub fn holds_entries(&self) -> bool {
+        self.entries.load(Ordering::Acquire) > 0
     }
 
     /// Whether compaction found damage in it and leaves it alone.

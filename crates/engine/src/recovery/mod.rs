@@ -35,6 +35,8 @@ use crate::manifest::{Manifest, Origin, Role, State};
 use crate::names::{Names, SEGMENT_MAGIC, is_temporary, log_number};
 use crate::options::{Create, Options};
 use crate::record;
+use crate::replicated::replay::Replayed;
+use crate::replicated::tables::Replicas;
 
 /// What to do about damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +63,8 @@ pub struct Recovered {
     pub segments: Arc<Segments>,
     /// Where its keys are.
     pub index: Index,
+    /// Its replicated logs.
+    pub replicas: Replicas,
     /// The segment to go on with.
     pub active: Option<Arc<Segment>>,
     /// Open segments that nobody goes on with; to be sealed.
@@ -178,6 +182,7 @@ pub fn recover_with(
         newest: Sequence(manifest.next_sequence.0 - 1),
         checkpointed: None,
         last_in_log: None,
+        replicated: Replayed::default(),
         tombstones: Vec::new(),
     };
     recovery.damage.extend(outdated.err());
@@ -333,6 +338,8 @@ struct Recovery<'a> {
     checkpointed: Option<Sequence>,
     /// The last record of the log that was replayed.
     last_in_log: Option<(SegmentId, Sequence)>,
+    /// Replicated logs.
+    replicated: Replayed,
     /// Tombstones in the index, for the time of the replay: they hide older records that come later.
     tombstones: Vec<(crate::index::KeyHash, crate::ids::Location)>,
 }
@@ -403,13 +410,22 @@ impl Recovery<'_> {
     }
 
     fn finish(mut self, conversion: Option<Vec<kvs1::Kvs1Log>>) -> Result<Recovered> {
+        let aside = self.replicated.take_aside();
+        self.replay_entries(&aside)?;
         let mut writer = self.index.writer();
         for (hash, location) in std::mem::take(&mut self.tombstones) {
             writer.remove(hash, location);
         }
         drop(writer);
         self.segments.set_next_sequence(self.newest.next());
-        self.segments.set_applied(self.newest);
+        self.segments.set_applied(self.replicated.reflected(self.newest));
+        let (replicas, missing) = std::mem::take(&mut self.replicated).finish();
+        if let Some(missing) = missing {
+            self.damaged(missing)?;
+        }
+        for segment in self.segments.all() {
+            segment.set_applied(replicas.reflected_end(&segment));
+        }
         let (mut active, mut filled) = (None, Vec::new());
         let mut unused = Vec::new();
         for segment in self.segments.all() {
@@ -440,6 +456,7 @@ impl Recovery<'_> {
         Ok(Recovered {
             segments: self.segments,
             index: self.index,
+            replicas,
             active,
             filled,
             damage: self.damage,

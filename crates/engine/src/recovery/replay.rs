@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::judge::{Before, Side, Verdict, judge};
 use super::{OnDamage, Recovery};
+use crate::checkpoint::Replay;
 use crate::compaction::Progress;
 use crate::disk::DiskFile;
 use crate::error::{Error, Result};
@@ -14,6 +15,14 @@ use crate::log::segment::{HEADER_LENGTH, Segment};
 use crate::manifest::{Role, State};
 use crate::reclaim::{Guard, pin};
 use crate::record::{Kind, Malformed, Record};
+use crate::replicated::codec::{self, Head};
+use crate::replicated::replay::{Coverage, Spans, place};
+use crate::replicated::tables::Place;
+
+/// Whether a record is about a key.
+fn is_of_key(record: &Record<'_>) -> bool {
+    matches!(record.kind, Kind::Set | Kind::Remove)
+}
 
 /// How the scan of one segment ended.
 enum Ending {
@@ -73,7 +82,11 @@ impl Recovery<'_> {
     /// Replays one segment from where the checkpoint ends.
     fn replay(&mut self, segment: &Arc<Segment>) -> Result<Ending> {
         let known = self.checkpoint.get(&segment.id);
-        let from = known.map_or(HEADER_LENGTH, |record| record.covered);
+        let covered = known.map_or(HEADER_LENGTH, |record| record.covered);
+        let from = match known.map(|record| record.replay) {
+            Some(Replay::Whole) => HEADER_LENGTH,
+            _ => covered,
+        };
         let floor = segment.synced().max(known.map_or(0, |record| record.synced));
         let file = segment.file();
         let state = if segment.is_sealed() && self.on_damage == OnDamage::Refuse {
@@ -101,15 +114,17 @@ impl Recovery<'_> {
             let why = match scanner.step()? {
                 Step::Record { offset, length, record } => {
                     let whole = tracker.follow(&record, offset + length);
-                    if whole && batch.is_empty() {
-                        self.replay_record(segment, offset, length, &record)?;
-                    } else {
-                        batch.push((offset, length));
-                    }
-                    if whole {
-                        for (offset, length) in batch.drain(..) {
-                            self.replay_again(segment, offset, length)?;
+                    if whole && batch.is_empty() && is_of_key(&record) {
+                        self.pass(segment, &record);
+                        if offset >= covered {
+                            self.replay_record(segment, offset, length, &record)?;
                         }
+                        continue;
+                    }
+                    batch.push((offset, length));
+                    if whole {
+                        self.replay_batch(segment, &batch, covered)?;
+                        batch.clear();
                     }
                     continue;
                 }
@@ -136,9 +151,8 @@ impl Recovery<'_> {
                 Verdict::Damage => {
                     // Only where damage is skipped: on with the next whole record. This was
                     // synced, so its batch was whole: what is left of it counts.
-                    for (offset, length) in batch.drain(..) {
-                        self.replay_again(segment, offset, length)?;
-                    }
+                    self.replay_batch(segment, &batch, covered)?;
+                    batch.clear();
                     tracker = BatchTracker::new(bad);
                     let Beyond::Record { offset, .. } = scanner.search_beyond(|_, _| true)? else {
                         break;
@@ -156,7 +170,7 @@ impl Recovery<'_> {
     /// Fixes where the segment's records end, and makes that durable before anyone relies on it.
     fn settle(&mut self, segment: &Segment, end: u64) -> Result<()> {
         segment.set_end(end);
-        segment.set_applied(end);
+        segment.set_applied(self.replicated.reflected_end(segment, end));
         if self.on_damage == OnDamage::Skip || segment.is_sealed() {
             return Ok(());
         }
@@ -193,10 +207,115 @@ impl Recovery<'_> {
         self.settle(segment, HEADER_LENGTH)
     }
 
+    /// Replays a batch, whose records are at these places: at once, or when the entry is committed that
+    /// it is.
+    fn replay_batch(
+        &mut self,
+        segment: &Arc<Segment>,
+        batch: &[(u64, u64)],
+        covered: u64,
+    ) -> Result<()> {
+        let Some((offset, length)) = batch.first().copied() else { return Ok(()) };
+        let coverage = if offset < covered { Coverage::Reflected } else { Coverage::Unknown };
+        let guard = pin();
+        let mut first = None;
+        segment.record(&guard, offset, |_, record| {
+            first = Some((record.kind, record.shard, record.sequence, Vec::new()));
+            if !is_of_key(record) {
+                let bytes = if record.kind == Kind::Entry { record.key } else { record.value };
+                first = Some((record.kind, record.shard, record.sequence, bytes.to_vec()));
+            }
+        })?;
+        let (kind, shard, sequence, bytes) = first.expect("the record was shown");
+        let malformed = |detail| Error::damaged(&segment.path, offset, detail);
+        match kind {
+            Kind::Entry => {
+                let head = match Head::decode(&bytes) {
+                    Ok(head) => head,
+                    Err(detail) => return self.damaged(malformed(detail)),
+                };
+                let end = batch.last().map_or(offset, |(offset, length)| offset + length);
+                let spans = Spans { offset, head: length, length: end - offset };
+                let place = place(&head, sequence, segment, spans);
+                self.pass_all(segment, batch)?;
+                let due = self.replicated.entry(shard, place, &head, coverage);
+                self.replay_entries(&due)
+            }
+            Kind::State => {
+                self.pass_all(segment, batch)?;
+                for (offset, _) in batch {
+                    self.replay_state(segment, *offset)?;
+                }
+                Ok(())
+            }
+            Kind::Set | Kind::Remove if coverage == Coverage::Reflected => {
+                self.pass_all(segment, batch)
+            }
+            Kind::Set | Kind::Remove => {
+                for (offset, length) in batch {
+                    self.replay_again(segment, *offset, *length)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn replay_state(&mut self, segment: &Arc<Segment>, offset: u64) -> Result<()> {
+        let guard = pin();
+        let mut decoded = None;
+        segment.record(&guard, offset, |_, record| {
+            decoded = Some((record.shard, codec::State::decode(record.value)));
+        })?;
+        let (shard, state) = decoded.expect("the record was shown");
+        match state {
+            Ok(state) => {
+                let due = self.replicated.state(shard, state, segment.id);
+                self.replay_entries(&due)
+            }
+            Err(detail) => self.damaged(Error::damaged(&segment.path, offset, detail)),
+        }
+    }
+
+    /// Lets the index reflect the effects of entries that are committed.
+    pub(super) fn replay_entries(&mut self, places: &[Place]) -> Result<()> {
+        for place in places {
+            let mut offset = place.offset + place.head;
+            while offset < place.offset + place.length {
+                let (guard, mut outcome, mut next) = (pin(), Ok(()), 0);
+                place.segment.record(&guard, offset, |header, record| {
+                    next = offset + header.record_length();
+                    let length = header.record_length();
+                    outcome = self.replay_record(&place.segment, offset, length, record);
+                })?;
+                outcome?;
+                offset = next;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of records that the index is not to reflect now.
+    fn pass_all(&mut self, segment: &Arc<Segment>, batch: &[(u64, u64)]) -> Result<()> {
+        let guard = pin();
+        for (offset, _) in batch {
+            segment.record(&guard, *offset, |_, record| self.pass(segment, record))?;
+        }
+        Ok(())
+    }
+
+    fn pass(&mut self, segment: &Segment, record: &Record<'_>) {
+        self.report.records_replayed += 1;
+        self.newest = self.newest.max(record.sequence);
+        if segment.role == Role::Log {
+            self.last_in_log = Some((segment.id, record.sequence));
+        }
+    }
+
     fn replay_again(&mut self, segment: &Arc<Segment>, offset: u64, length: u64) -> Result<()> {
         let guard = pin();
         let mut outcome = Ok(());
         segment.record(&guard, offset, |_, record| {
+            self.pass(segment, record);
             outcome = self.replay_record(segment, offset, length, record);
         })?;
         outcome
@@ -210,11 +329,6 @@ impl Recovery<'_> {
         length: u64,
         record: &Record<'_>,
     ) -> Result<()> {
-        self.report.records_replayed += 1;
-        self.newest = self.newest.max(record.sequence);
-        if segment.role == Role::Log {
-            self.last_in_log = Some((segment.id, record.sequence));
-        }
         if record.expires_at.is_some() {
             segment.add_expiring(1);
         }

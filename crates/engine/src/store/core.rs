@@ -1,7 +1,7 @@
 //! What all handles of one open store share, and reading. Writing is in `write` and `group_commit`.
 //!
-//! Locks, in the order they may be taken: `maintenance`, `syncing`, `appender`, the index's writer
-//! (and, inside the log, the registry of segments).
+//! Locks, in the order they may be taken: `maintenance`, `syncing`, `appender`, the tables of
+//! the replicated logs, the index's writer (and, inside the log, the registry of segments).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,6 +15,7 @@ use crate::log::{Appender, Segment, Segments};
 use crate::options::Options;
 use crate::reclaim::{Guard, pin};
 use crate::record::Record;
+use crate::replicated::tables::Replicas;
 use crate::store::background::Signals;
 
 /// How often a writer looks whether the appender is free before it sleeps.
@@ -44,6 +45,8 @@ pub struct Core {
     pub segments: Arc<Segments>,
     /// Where its keys are.
     pub index: Index,
+    /// Its replicated logs.
+    pub replicas: Replicas,
     /// The end of its log.
     appender: Mutex<Appender>,
     /// How the last commits went.
@@ -66,12 +69,14 @@ impl Core {
         segments: Arc<Segments>,
         index: Index,
         active: Option<Arc<Segment>>,
+        replicas: Replicas,
     ) -> Core {
         let appender = Appender::new(Arc::clone(&segments), active, options.segment_size);
         Core {
             options,
             segments,
             index,
+            replicas,
             appender: Mutex::new(appender),
             gathering: Gathering::default(),
             syncing: Mutex::new(()),

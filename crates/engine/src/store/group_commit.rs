@@ -151,7 +151,7 @@ impl Core {
             let Some((_, change)) = pending.changes.last() else { continue };
             let end = change.location.offset() + change.length;
             self.segment(change.location, &guard).set_applied(end);
-            self.segments.set_applied(pending.last);
+            self.segments.set_applied(self.replicas.reflected(pending.last));
         }
     }
 
@@ -206,7 +206,7 @@ impl Core {
 
     /// What a write leaves to be done: by the store's threads, or here if it has none. The write is
     /// done whatever comes of this; a failure here raises the fence, which the next one meets.
-    pub(super) fn after_write(&self) {
+    pub fn after_write(&self) {
         if self.options.maintenance == Maintenance::Background {
             return;
         }

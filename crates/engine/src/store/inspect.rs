@@ -5,14 +5,15 @@ use std::path::Path;
 
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::ids::{Position, SegmentId, Sequence, UnixMillis};
+use crate::ids::{EntryId, EntryIndex, Position, SegmentId, Sequence, ShardId, UnixMillis};
 use crate::kvs1::{self, Command, Kvs1Log};
 use crate::log::scan::{Beyond, Scanner, Step};
 use crate::log::segment::HEADER_LENGTH;
 use crate::names::Names;
 use crate::options::{Create, Options};
-use crate::record::{Batch, Kind};
+use crate::record::{Batch, Kind, Record};
 use crate::recovery::{self, OnDamage, Trust};
+use crate::replicated::codec::{Carries, Head, Presence, State};
 
 /// Where a record stands in its batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,64 @@ pub enum LogOperation {
         /// The key.
         key: Vec<u8>,
     },
+    /// Heads an entry of a shard's replicated log; what follows in the batch are its effects.
+    Entry {
+        /// The shard.
+        shard: ShardId,
+        /// Which entry.
+        id: EntryId,
+        /// The newest entry that was known to be committed.
+        committed: Option<EntryIndex>,
+        /// The configuration it carries, if it does.
+        config: Option<Vec<u8>>,
+    },
+    /// What a shard's replicated log remembers beside its entries.
+    State {
+        /// The shard.
+        shard: ShardId,
+        /// Whether there is a replica: if not, there was one.
+        is_here: bool,
+        /// The vote, in bytes of whoever votes.
+        vote: Vec<u8>,
+        /// The newest entry that is no longer kept.
+        purged: Option<EntryId>,
+        /// The newest entry known to be committed.
+        committed: Option<EntryId>,
+        /// Sequences, first and last, of truncated records that may still stand in the log.
+        dead: Vec<(Sequence, Sequence)>,
+    },
+    /// A record of a replicated log that cannot be understood.
+    Unclear {
+        /// Why.
+        detail: &'static str,
+    },
+}
+
+impl LogOperation {
+    fn of(record: &Record<'_>) -> LogOperation {
+        let understood = match record.kind {
+            Kind::Set => {
+                let (key, value) = (record.key.to_vec(), record.value.to_vec());
+                return LogOperation::Set { key, value };
+            }
+            Kind::Remove => return LogOperation::Remove { key: record.key.to_vec() },
+            Kind::Entry => Head::decode(record.key).map(|head| LogOperation::Entry {
+                shard: record.shard,
+                id: head.id,
+                committed: head.committed,
+                config: (head.carries == Carries::Config).then(|| record.value.to_vec()),
+            }),
+            Kind::State => State::decode(record.value).map(|state| LogOperation::State {
+                shard: record.shard,
+                is_here: state.presence == Presence::Here,
+                vote: state.vote,
+                purged: state.purged,
+                committed: state.committed,
+                dead: state.dead.iter().map(|dead| (dead.first, dead.last)).collect(),
+            }),
+        };
+        understood.unwrap_or_else(|detail| LogOperation::Unclear { detail })
+    }
 }
 
 /// One record of the log, current or not.
@@ -95,11 +154,7 @@ pub fn read_log(
                         (Batch::Ends, false) => BatchPlace::Single,
                     };
                     in_batch = record.batch == Batch::Continues;
-                    let (key, value) = (record.key.to_vec(), record.value.to_vec());
-                    let operation = match record.kind {
-                        Kind::Set => LogOperation::Set { key, value },
-                        Kind::Remove => LogOperation::Remove { key },
-                    };
+                    let operation = LogOperation::of(&record);
                     let (sequence, expires_at) = (record.sequence, record.expires_at);
                     let raw = file.read_copy(offset, length as usize);
                     let raw = raw.map_err(|error| segment.read_error(offset, error))?;

@@ -107,7 +107,7 @@ impl KvStore {
             OnDamage::Skip => Trust::RecordsOnly,
         };
         let found = recovery::recover(&options, &names, on_damage, trust)?;
-        let core = Core::new(options, found.segments, found.index, found.active);
+        let core = Core::new(options, found.segments, found.index, found.active, found.replicas);
         core.appender().filled = found.filled;
         let core = Arc::new(core);
         if on_damage == OnDamage::Skip {
@@ -132,7 +132,7 @@ impl KvStore {
         Ok(KvStore { open: Arc::new(open) })
     }
 
-    fn core(&self) -> &Core {
+    pub(crate) fn core(&self) -> &Core {
         &self.open.core
     }
 
@@ -308,6 +308,7 @@ impl Open {
             return Ok(());
         }
         self.threads.stop(&self.core);
+        self.core.save_states();
         let ended = self.core.end();
         // Whatever is still under way finds all its writes synced, and may make no more.
         self.core.segments.fence.raise(&Error::Closed);

@@ -81,6 +81,7 @@ impl Core {
     fn append_only(&self, batch: &WriteBatch) -> Result<Appended> {
         let operations = batch.operations();
         self.check_operations(&operations)?;
+        assert!(!self.replicas.in_use(), "replicated logs have the store for themselves");
         let guard = pin();
         let retirements = self.segments.retirements();
         let seen = self.look_up(&guard, &operations)?;
@@ -104,7 +105,7 @@ impl Core {
         if let Some(change) = changes.last() {
             let end = change.location.offset() + change.length;
             self.segment(change.location, &guard).set_applied(end);
-            self.segments.set_applied(appended.last);
+            self.segments.set_applied(self.replicas.reflected(appended.last));
         }
         Ok(())
     }

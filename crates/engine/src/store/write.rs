@@ -59,8 +59,9 @@ impl Core {
     /// # Errors
     /// See [`KvStore::write`](crate::KvStore::write).
     pub fn write(&self, operations: &[Operation<'_>]) -> Result<Sequence> {
-        if self.options.durability != Durability::Always {
-            return self.write_unsynced(operations);
+        if !self.applies_after_sync() {
+            let last = self.write_unsynced(operations)?;
+            return self.sync_if_asked().map(|()| last);
         }
         self.check_operations(operations)?;
         let guard = pin();
@@ -102,11 +103,11 @@ impl Core {
             Err(error) => return done(Err(error)),
         };
         let mut appender = self.appender();
-        if self.options.durability != Durability::Always {
+        if !self.applies_after_sync() {
             let outcome = self.append_and_apply(&mut appender, operations, &seen, &guard);
             drop((appender, guard));
             self.after_write();
-            return done(outcome);
+            return done(outcome.and_then(|last| self.sync_if_asked().map(|()| last)));
         }
         drop(guard);
         match self.append_pending(&mut appender, operations, &seen, Completion::Call(done)) {
@@ -118,6 +119,17 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Whether a write is applied only after it was synced. Among replicated logs, writes that are of
+    /// no entry are few, and applied at once: so the index reflects all but entries.
+    fn applies_after_sync(&self) -> bool {
+        self.options.durability == Durability::Always && !self.replicas.in_use()
+    }
+
+    /// Syncs what was applied already, where a write is acknowledged only then.
+    fn sync_if_asked(&self) -> Result<()> {
+        if self.options.durability == Durability::Always { self.sync() } else { Ok(()) }
     }
 
     /// Writes what `decide` makes of the newest state of `key`, which nobody changes meanwhile.
@@ -149,11 +161,11 @@ impl Core {
         self.check_operations(&operations)?;
         let guard = pin();
         let seen = self.look_up(&guard, &operations)?;
-        if self.options.durability != Durability::Always {
+        if !self.applies_after_sync() {
             let last = self.append_and_apply(&mut appender, &operations, &seen, &guard)?;
             drop((appender, guard));
             self.after_write();
-            return Ok(Some(last));
+            return self.sync_if_asked().map(|()| Some(last));
         }
         drop(guard);
         let appended = self.append_pending(&mut appender, &operations, &seen, Completion::Thread);
@@ -183,7 +195,7 @@ impl Core {
         (!self.is_expired(found.expires_at)).then_some(current)
     }
 
-    pub(super) fn check_operations(&self, operations: &[Operation<'_>]) -> Result<()> {
+    pub fn check_operations(&self, operations: &[Operation<'_>]) -> Result<()> {
         self.check_open()?;
         let check = |what, actual: usize, minimum: usize, maximum: usize| {
             if (minimum..=maximum).contains(&actual) {
@@ -273,9 +285,9 @@ impl Core {
         let keys = operations.iter().map(|operation| operation.key);
         self.apply(keys.zip(appender.changes.iter().copied()), guard)?;
         for segment in appender.filled.iter().chain(appender.active()) {
-            segment.set_applied(segment.end());
+            segment.set_applied(self.replicas.reflected_end(segment));
         }
-        self.segments.set_applied(last);
+        self.segments.set_applied(self.replicas.reflected(last));
         Ok(last)
     }
 
@@ -320,7 +332,7 @@ impl Core {
     ///
     /// # Errors
     /// [`Error::OutcomeUnknown`], and the fence is up: the log has what the index could not take.
-    pub(super) fn apply<'a>(
+    pub fn apply<'a>(
         &self,
         changes: impl Iterator<Item = (&'a [u8], Change)>,
         guard: &Guard,
@@ -343,6 +355,7 @@ impl Core {
                     true
                 }
                 (Kind::Remove, None) => true,
+                (Kind::Entry | Kind::State, _) => unreachable!("these are of no key"),
             };
             assert!(taken, "nobody else writes the index");
             if change.kind == Kind::Remove {

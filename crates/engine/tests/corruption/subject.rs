@@ -283,6 +283,7 @@ fn records(disk: &SimDisk) -> (BTreeMap<Bytes, Place>, Vec<Place>) {
         let (key, place) = match record.operation {
             LogOperation::Set { key, .. } => (key, Some(place)),
             LogOperation::Remove { key } => (key, None),
+            other => panic!("no replicated log is here: {other:?}"),
         };
         let known = newest.entry(key).or_default();
         if record.sequence >= known.0 {

@@ -17,6 +17,7 @@
 // The scripts are files of the real machine.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod replicated;
 mod session;
 mod show;
 

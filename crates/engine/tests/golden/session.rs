@@ -11,6 +11,7 @@
 //! crash kill|lose-unsynced|keep-all|tear-last=N
 //! dump | manifest | files | cat FILE | put FILE TEXT | flip FILE OFFSET BIT | cut FILE LENGTH
 //! delete FILE
+//! … and those of replicated.rs
 //! ```
 //!
 //! The store is opened by the first command that needs it. `dump` and `manifest` look at the files as
@@ -28,7 +29,7 @@ use aryavarth::{
     UnixMillis, VerifyReport, WriteBatch,
 };
 
-use crate::show;
+use crate::{replicated, show};
 
 /// How a script writes the empty value.
 const EMPTY: &str = "\"\"";
@@ -110,6 +111,14 @@ impl Session {
                 Ok(format!("{} segments, {} bytes", report.segments, report.bytes))
             }
             ["set" | "rm" | "setx" | "cas" | "batch" | "fill", ..] => self.write(line, &words),
+            [
+                "replica" | "forget" | "state" | "entries" | "vote" | "append" | "commit"
+                | "truncate" | "purge" | "reset",
+                ..,
+            ] => {
+                let store = self.store()?;
+                replicated::perform(&store, line, |parts| self.batch(parts))
+            }
             _ => self.ask(&words),
         }
     }
@@ -368,7 +377,7 @@ fn root() -> &'static Path {
     Path::new("/")
 }
 
-fn number(text: &str) -> u64 {
+pub fn number(text: &str) -> u64 {
     text.parse().unwrap_or_else(|_| panic!("{text:?} is no number"))
 }
 

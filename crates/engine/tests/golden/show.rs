@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use aryavarth::{BatchPlace, LogOperation, LogRecord};
+use aryavarth::{BatchPlace, EntryId, LogOperation, LogRecord};
 
 /// Bytes of a record's fixed fields, in order: checksum, unsynced, sequence, value length, key length,
 /// shard, kind, flags, zeros.
@@ -32,6 +32,20 @@ pub fn record(record: &LogRecord) -> String {
     let operation = match &record.operation {
         LogOperation::Set { key, value } => format!("set {} = {}", text(key), text(value)),
         LogOperation::Remove { key } => format!("remove {}", text(key)),
+        LogOperation::Entry { shard, id, committed, config } => {
+            let committed = committed.map_or("none".to_owned(), |index| index.0.to_string());
+            let config =
+                config.as_ref().map_or_else(String::new, |c| format!(" config {}", text(c)));
+            format!("entry {shard}/{id} committed {committed}{config}")
+        }
+        LogOperation::State { shard, is_here, vote, purged, committed, dead } => {
+            let id = |id: &Option<EntryId>| id.map_or("none".to_owned(), |id| id.to_string());
+            let gone = if *is_here { "" } else { " gone" };
+            let dead: String = dead.iter().map(|(a, b)| format!(" dead #{a}-#{b}")).collect();
+            let (purged, committed, vote) = (id(purged), id(committed), text(vote));
+            format!("state {shard}{gone} vote {vote} purged {purged} committed {committed}{dead}")
+        }
+        LogOperation::Unclear { detail } => format!("unclear: {detail}"),
     };
     let expiry = record.expires_at.map_or_else(String::new, |at| format!(" until {}", at.0));
     format!(
