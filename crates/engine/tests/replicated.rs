@@ -217,3 +217,85 @@ fn what_does_not_fit_is_refused() {
         KvStore::open_with("/os", Options::tiny().durability(Durability::Os).disk(Arc::new(disk)));
     assert!(os.unwrap().replicated_shards().is_empty());
 }
+
+/// A segment's worth of values that stay.
+fn fill(store: &KvStore, prefix: &str) {
+    for number in 0..20 {
+        store.set(format!("{prefix}{number}"), vec![b'x'; 200]).unwrap();
+    }
+}
+
+#[test]
+fn a_truncated_remove_is_not_kept_as_a_tombstone() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let log = store.replicated(ShardId(1)).unwrap();
+    set(&log, 1, 0, "a", "1");
+    log.apply(EntryIndex(0)).unwrap();
+    log.purge(id(1, 0)).unwrap();
+    // An older segment that stays is what a tombstone is kept for.
+    fill(&store, "old");
+    let mut batch = WriteBatch::new();
+    batch.remove("a");
+    log.append(&[NewEntry { id: id(1, 1), payload: Payload::Effects(&batch) }]).unwrap();
+    log.truncate_after(Some(EntryIndex(0))).unwrap();
+    for _ in 0..3 {
+        fill(&store, "new");
+    }
+    log.save_vote(b"so that the states are in a new segment").unwrap();
+    store.sync().unwrap();
+    assert!(store.compact().unwrap().segments > 0);
+    drop(log);
+    store.close().unwrap();
+    assert_eq!(get(&open(&disk), "a").as_deref(), Some("1"));
+}
+
+#[test]
+fn the_newest_states_are_not_compacted_away() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let log = store.replicated(ShardId(1)).unwrap();
+    log.save_vote(b"mine").unwrap();
+    for index in 0..40 {
+        set(&log, 1, index, "a", &"1".repeat(200));
+    }
+    log.apply(EntryIndex(39)).unwrap();
+    log.purge(id(1, 39)).unwrap();
+    store.sync().unwrap();
+    store.compact().unwrap();
+    let image = disk.crashed_image(aryavarth::disk::sim::CrashPlan::KillProcess);
+    let store = open(&image);
+    let state = store.replicated(ShardId(1)).unwrap().state().unwrap();
+    assert_eq!(state.vote.as_deref(), Some(&b"mine"[..]));
+    assert_eq!((state.purged, state.applied), (Some(id(1, 39)), Some(id(1, 39))));
+}
+
+#[test]
+fn a_tombstone_stays_while_what_was_rewritten_before_it_took_effect_needs_it() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let log = store.replicated(ShardId(1)).unwrap();
+    set(&log, 1, 0, "key", "removed later");
+    log.apply(EntryIndex(0)).unwrap();
+    log.purge(id(1, 0)).unwrap();
+    fill(&store, "a");
+    fill(&store, "a");
+    // Appended before the rewrite of what it removes, applied after.
+    let mut batch = WriteBatch::new();
+    batch.remove("key");
+    log.append(&[NewEntry { id: id(1, 1), payload: Payload::Effects(&batch) }]).unwrap();
+    fill(&store, "a");
+    log.save_vote(b"1").unwrap();
+    store.sync().unwrap();
+    assert!(store.compact().unwrap().segments > 0);
+    log.apply(EntryIndex(1)).unwrap();
+    log.purge(id(1, 1)).unwrap();
+    fill(&store, "a");
+    log.save_vote(b"2").unwrap();
+    store.sync().unwrap();
+    assert!(store.compact().unwrap().segments > 0);
+    assert_eq!(get(&store, "key"), None);
+    drop(log);
+    store.close().unwrap();
+    assert_eq!(get(&open(&disk), "key"), None);
+}

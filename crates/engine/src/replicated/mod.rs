@@ -305,3 +305,6 @@ fn each_effect(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
