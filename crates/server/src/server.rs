@@ -502,6 +502,9 @@ impl Server {
         self.stats.reset();
         self.clients.accepted.store(0, Ordering::Relaxed);
         self.clients.refused.store(0, Ordering::Relaxed);
+        self.clients.over_output_limit.store(0, Ordering::Relaxed);
+        self.clients.over_query_limit.store(0, Ordering::Relaxed);
+        self.memory.evicted.store(0, Ordering::Relaxed);
     }
 
     /// Forgets what a session leaves behind.

@@ -381,6 +381,18 @@ fn of_clients(page: &mut Page<'_>, server: &Arc<Server>) -> fmt::Result {
         None,
         load(&server.memory.evicted),
     )?;
+    page.counter(
+        "aryavarth_connections_over_output_limit",
+        "Clients disconnected because of client-output-buffer-limit",
+        None,
+        load(&clients.over_output_limit),
+    )?;
+    page.counter(
+        "aryavarth_connections_over_query_limit",
+        "Clients disconnected because of client-query-buffer-limit",
+        None,
+        load(&clients.over_query_limit),
+    )?;
     let buffers = server.memory.total() as u64;
     page.gauge("aryavarth_client_buffers", "Buffers of all clients", bytes, buffers)?;
     page.counter("aryavarth_network_received", "From clients", bytes, traffic.received)?;

@@ -111,6 +111,8 @@ fn clients(server: &Server) -> Value {
         "accepted": server.clients.accepted.load(Ordering::Relaxed),
         "refused": server.clients.refused.load(Ordering::Relaxed),
         "evicted": server.memory.evicted.load(Ordering::Relaxed),
+        "over_output_limit": server.clients.over_output_limit.load(Ordering::Relaxed),
+        "over_query_limit": server.clients.over_query_limit.load(Ordering::Relaxed),
         "buffer_bytes": server.memory.total(),
         "received_bytes": traffic.received,
         "sent_bytes": traffic.sent,
