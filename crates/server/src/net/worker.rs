@@ -380,7 +380,8 @@ impl Worker {
 
     fn accept(&mut self, listener: usize) {
         for _ in 0..ACCEPTED_AT_ONCE {
-            match self.listeners[listener].accept() {
+            let keepalive = self.server.config.hot().keepalive();
+            match self.listeners[listener].accept(keepalive) {
                 Ok(Some((socket, origin))) => self.place(socket, origin),
                 Ok(None) => {
                     self.accepts_later = false;
