@@ -186,7 +186,7 @@ fn of_process(page: &mut Page<'_>) -> fmt::Result {
         "process_cpu",
         "Processor time that the process has used",
         Some(&Unit::Seconds),
-        usage.processor.as_secs_f64(),
+        usage.processor.total().as_secs_f64(),
     )?;
     page.gauge(
         "process_resident_memory",

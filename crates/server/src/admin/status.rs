@@ -39,7 +39,7 @@ fn process_object() -> Value {
     let usage = process::usage();
     json!({
         "id": std::process::id(),
-        "processor_seconds": usage.processor.as_secs_f64(),
+        "processor_seconds": usage.processor.total().as_secs_f64(),
         "resident_bytes": usage.resident,
         "open_files": usage.open_files,
         "most_files": usage.most_files,
