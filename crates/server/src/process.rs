@@ -70,6 +70,12 @@ pub fn peak_memory() -> u64 {
     kibibytes("/proc/self/status", "VmHWM:")
 }
 
+/// Bytes of files that are in memory because the process has mapped and used them: those of the log, and
+/// some of programs. The system takes them away when it needs the room.
+pub fn mapped_files() -> u64 {
+    kibibytes("/proc/self/status", "RssFile:")
+}
+
 /// Processor time that the process has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessorTime {
@@ -145,8 +151,10 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_peak_is_not_below_what_is_in_memory() {
+    fn mapped_files_are_a_part_of_what_is_in_memory() {
         assert!(peak_memory() >= resident_memory() / 2);
+        let mapped = mapped_files();
+        assert!(mapped > 0 && mapped < resident_memory());
     }
 
     #[test]

@@ -97,11 +97,13 @@ pub(super) fn doctor(
 ) -> CommandResult {
     let server = cx.server();
     let (index, clients) = (server.store.stats().index_bytes, server.memory.total() as u64);
-    let (resident, machine) = (process::resident_memory(), machine::total_memory());
+    // What is mapped of the log gives way whenever the machine needs the room.
+    let own = process::resident_memory().saturating_sub(process::mapped_files());
+    let machine = machine::total_memory();
     let mut text = String::new();
-    if machine > 0 && resident > machine / 4 * 3 {
+    if machine > 0 && own > machine / 4 * 3 {
         text.push_str(&format!(
-            "The server has {resident} of the machine's {machine} bytes in memory. "
+            "The server has {own} of the machine's {machine} bytes in memory. "
         ));
     }
     if clients > index && clients > 64 << 20 {

@@ -110,6 +110,9 @@ pub(super) fn memory(page: &mut Page, server: &Server) {
     page.line("active_defrag_running", 0);
     page.line("lazyfree_pending_objects", 0);
     page.line("lazyfreed_objects", 0);
+    let mapped = process::mapped_files();
+    page.line("aryavarth_mapped_log_bytes", mapped);
+    page.line("aryavarth_mapped_log_human", human(mapped));
     page.line("aryavarth_index_bytes", store.index_bytes);
     page.line("aryavarth_index_human", human(store.index_bytes));
 }
