@@ -145,6 +145,10 @@ pub struct Clients {
     pub accepted: AtomicU64,
     /// Connections refused because there were too many.
     pub refused: AtomicU64,
+    /// Connections closed because of replies that were not taken.
+    pub over_output_limit: AtomicU64,
+    /// Connections closed because of requests that became too long.
+    pub over_query_limit: AtomicU64,
     /// Bytes of those that have gone. Changed while `by_id` is held.
     gone: Gone,
 }

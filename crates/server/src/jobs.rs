@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 use crate::clients::ClientId;
-use crate::command::Job;
+use crate::command::{CommandId, Job};
 use crate::net::{JobDone, Message};
 use crate::resp::{Protocol, Reply};
 use crate::server::Server;
@@ -26,6 +26,7 @@ struct Task {
     worker: usize,
     client: ClientId,
     protocol: Protocol,
+    command: CommandId,
     job: Job,
 }
 
@@ -101,10 +102,10 @@ impl Jobs {
         Ok(threads)
     }
 
-    /// Has a job run; its reply goes to the session's client.
-    pub fn run(&self, worker: usize, session: &Session, job: Job) {
+    /// Has a job of a command run; its reply, or its error, goes to the session's client.
+    pub fn run(&self, worker: usize, session: &Session, command: CommandId, job: Job) {
         let (client, protocol) = (session.client.id, session.protocol);
-        self.tasks.send(Task { worker, client, protocol, job });
+        self.tasks.send(Task { worker, client, protocol, command, job });
     }
 
     /// Has work done that nobody waits for.
@@ -135,7 +136,13 @@ impl Jobs {
 
 fn perform(task: Task, server: &Arc<Server>) {
     let mut reply = Vec::new();
-    (task.job)(server, &mut Reply::new(&mut reply, task.protocol));
+    let outcome = (task.job)(server, &mut Reply::new(&mut reply, task.protocol));
+    if let Err(error) = outcome {
+        let text = error.to_string();
+        server.stats.worker(task.worker).failed_later(task.command, &text);
+        reply.clear();
+        Reply::new(&mut reply, task.protocol).error(&text);
+    }
     let done = JobDone { client: task.client, reply };
     server.workers()[task.worker].send(Message::Done(done));
 }

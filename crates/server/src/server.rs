@@ -308,7 +308,6 @@ fn run_id() -> Result<String> {
 }
 
 fn listen(config: &Config, tls: &Tls) -> Result<Vec<Listener>> {
-    let keepalive = config.tcp_keepalive.above_zero();
     let mut listeners = Vec::new();
     for bind in &config.bind {
         let tls = tls.shared().map(|shared| (config.tls_port, Encryption::Tls(shared)));
@@ -317,7 +316,7 @@ fn listen(config: &Config, tls: &Tls) -> Result<Vec<Listener>> {
                 continue;
             }
             let address = SocketAddr::new(bind.address, port);
-            match Listener::tcp(address, config.tcp_backlog, keepalive, encryption) {
+            match Listener::tcp(address, config.tcp_backlog, encryption) {
                 Ok(listener) => listeners.push(listener),
                 Err(error)
                     if bind.absence == Absence::Skipped
@@ -330,7 +329,9 @@ fn listen(config: &Config, tls: &Tls) -> Result<Vec<Listener>> {
     }
     if let Some(path) = &config.unixsocket {
         let failed = |source| Error::Listen { address: path.display().to_string(), source };
-        listeners.push(Listener::unix(path).map_err(failed)?);
+        let mode = config.unixsocketperm.to_set();
+        let listener = Listener::unix(path, mode, config.tcp_backlog).map_err(failed)?;
+        listeners.push(listener);
     }
     if listeners.is_empty() { Err(Error::NoListener) } else { Ok(listeners) }
 }
@@ -502,6 +503,9 @@ impl Server {
         self.stats.reset();
         self.clients.accepted.store(0, Ordering::Relaxed);
         self.clients.refused.store(0, Ordering::Relaxed);
+        self.clients.over_output_limit.store(0, Ordering::Relaxed);
+        self.clients.over_query_limit.store(0, Ordering::Relaxed);
+        self.memory.evicted.store(0, Ordering::Relaxed);
     }
 
     /// Forgets what a session leaves behind.

@@ -97,11 +97,17 @@ impl Default for WorkerStats {
 }
 
 impl WorkerStats {
-    /// Notes a run of a command. By its worker only, as the next ones.
+    /// Notes a run of a command. By its worker only, as all that has to do with counts of its own.
     #[inline]
     pub fn ran(&self, id: CommandId, took: Duration, failed: bool) {
         add_alone(&self.ran, 1);
         self.command(id).ran(took, failed);
+    }
+
+    /// Notes that a run that seemed to go well failed in the end. By anybody.
+    pub fn failed_later(&self, id: CommandId, text: &str) {
+        self.command(id).failed.fetch_add(1, Ordering::Relaxed);
+        self.error(text);
     }
 
     /// Notes that a read found its key, or did not.

@@ -6,34 +6,8 @@
 
 #![allow(missing_docs)]
 
+use aryavarth::fuzzing::feed;
 use aryavarth_server::fuzzing;
-
-/// A generator small enough to be seen through: xorshift.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn bytes(&mut self, most: usize) -> Vec<u8> {
-        let length = self.next() as usize % (most + 1);
-        (0..length).map(|_| (self.next() >> 32) as u8).collect()
-    }
-}
-
-/// Feeds a target; panics with the seed of what it could not stand.
-fn feed(times: u64, most: usize, target: impl Fn(&[u8])) {
-    let factor = if std::env::var_os("ARYAVARTH_EXHAUSTIVE").is_some() { 50 } else { 1 };
-    for seed in 1..=times * factor {
-        let bytes = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)).bytes(most);
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| target(&bytes)));
-        assert!(outcome.is_ok(), "seed {seed}: {} bytes {}", bytes.len(), bytes.escape_ascii());
-    }
-}
 
 #[test]
 fn bytes_as_requests() {

@@ -9,6 +9,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use aryavarth::disk::sim::SimDisk;
@@ -176,6 +177,39 @@ fn who_reads_after_all_gets_everything() {
 }
 
 #[test]
+fn who_takes_nothing_for_too_long_is_closed() {
+    // The requests wait before the soft limit is reached: that alone closes nobody.
+    let host = Host::start(&[("client-output-buffer-limit", "normal 4mb 3mb 1")]);
+    let stall = || {
+        let mut client = host.client();
+        client.send(&request(&[b"SET", b"large", &[b'x'; 64 << 10]]));
+        client.read(5);
+        client.send(&request(&[b"GET", b"large"]).repeat(400));
+        client
+    };
+    let (silent, mut slow) = (stall(), stall());
+    host.wait_until("a stall", |server| server.memory.total() > 4 << 20);
+    let begun = Instant::now();
+    // Somebody who takes a little now and then stays.
+    while begun.elapsed() < Duration::from_millis(2500) {
+        slow.read(256 << 10);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    host.wait_until("the end of the silent one", |server| server.clients.count() == 1);
+    assert_eq!(host.server().clients.over_output_limit.load(Ordering::Relaxed), 1);
+    let reply = 9 + (64 << 10) + 2;
+    let mut rest = Vec::new();
+    slow.send(b"QUIT\r\n");
+    slow.stream.read_to_end(&mut rest).unwrap();
+    assert!(rest.ends_with(b"x\r\n+OK\r\n") && rest.len() > 100 * reply);
+    drop(silent);
+    let mut other = host.client();
+    other.send(b"INFO stats\r\nQUIT\r\n");
+    let figures = other.rest();
+    assert!(figures.contains("client_output_buffer_limit_disconnections:1\r\n"), "{figures}");
+}
+
+#[test]
 fn a_reply_beyond_the_hard_limit_ends_the_connection() {
     let host = Host::start(&[("client-output-buffer-limit", "normal 4mb 2mb 60")]);
     let mut client = host.client();
@@ -184,6 +218,7 @@ fn a_reply_beyond_the_hard_limit_ends_the_connection() {
     let words: Vec<&[u8]> = [&b"MGET"[..]].into_iter().chain([&b"large"[..]; 500]).collect();
     client.send(&request(&words));
     assert!(client.rest().len() < 32 << 20);
+    assert_eq!(host.server().clients.over_output_limit.load(Ordering::Relaxed), 1);
     host.assert_undisturbed();
 }
 
@@ -304,6 +339,7 @@ fn requests_beyond_the_query_buffer_limit_end_the_connection() {
     assert!(client.stream.write_all(&large).is_err());
     assert_eq!(client.rest(), "");
     host.wait_until("its end", |server| server.clients.count() == 0);
+    assert_eq!(host.server().clients.over_query_limit.load(Ordering::Relaxed), 1);
     assert_eq!(host.server().store.len(), 0);
     host.assert_undisturbed();
 }

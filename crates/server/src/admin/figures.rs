@@ -186,7 +186,7 @@ fn of_process(page: &mut Page<'_>) -> fmt::Result {
         "process_cpu",
         "Processor time that the process has used",
         Some(&Unit::Seconds),
-        usage.processor.as_secs_f64(),
+        usage.processor.total().as_secs_f64(),
     )?;
     page.gauge(
         "process_resident_memory",
@@ -380,6 +380,18 @@ fn of_clients(page: &mut Page<'_>, server: &Arc<Server>) -> fmt::Result {
         "Clients disconnected because of maxmemory-clients",
         None,
         load(&server.memory.evicted),
+    )?;
+    page.counter(
+        "aryavarth_connections_over_output_limit",
+        "Clients disconnected because of client-output-buffer-limit",
+        None,
+        load(&clients.over_output_limit),
+    )?;
+    page.counter(
+        "aryavarth_connections_over_query_limit",
+        "Clients disconnected because of client-query-buffer-limit",
+        None,
+        load(&clients.over_query_limit),
     )?;
     let buffers = server.memory.total() as u64;
     page.gauge("aryavarth_client_buffers", "Buffers of all clients", bytes, buffers)?;

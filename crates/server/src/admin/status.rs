@@ -39,7 +39,7 @@ fn process_object() -> Value {
     let usage = process::usage();
     json!({
         "id": std::process::id(),
-        "processor_seconds": usage.processor.as_secs_f64(),
+        "processor_seconds": usage.processor.total().as_secs_f64(),
         "resident_bytes": usage.resident,
         "open_files": usage.open_files,
         "most_files": usage.most_files,
@@ -111,6 +111,8 @@ fn clients(server: &Server) -> Value {
         "accepted": server.clients.accepted.load(Ordering::Relaxed),
         "refused": server.clients.refused.load(Ordering::Relaxed),
         "evicted": server.memory.evicted.load(Ordering::Relaxed),
+        "over_output_limit": server.clients.over_output_limit.load(Ordering::Relaxed),
+        "over_query_limit": server.clients.over_query_limit.load(Ordering::Relaxed),
         "buffer_bytes": server.memory.total(),
         "received_bytes": traffic.received,
         "sent_bytes": traffic.sent,

@@ -49,7 +49,7 @@ const KINDS: &[(&str, &str)] = &[
     ),
     ("scripts and functions", "eval eval_ro evalsha evalsha_ro fcall fcall_ro function script"),
     ("Redis Cluster", "asking cluster migrate readonly readwrite restore-asking"),
-    ("replication", "failover psync replconf replicaof role slaveof sync"),
+    ("replication", "failover psync replconf replicaof slaveof sync"),
     ("modules", "module"),
     ("monitoring of commands", "monitor"),
     ("an append-only file beside the log", "bgrewriteaof"),

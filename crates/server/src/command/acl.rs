@@ -223,20 +223,22 @@ const NO_FILE: CommandError = CommandError::text(
      configuration file set) in order to store users in the Redis configuration.",
 );
 
+const NOT_SAVED: CommandError = CommandError::text(
+    "ERR There was an error trying to save the ACLs. Please check the server logs for more \
+     information",
+);
+
 /// `ACL SAVE`
 pub(super) fn save(cx: &mut Context<'_, '_>, _: Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let path = cx.server().config.current().aclfile.clone().ok_or(NO_FILE)?;
-    cx.run_elsewhere(reply, move |server, reply| match server.acl.save(&path) {
-        Ok(()) => reply.ok(),
-        Err(error) => {
+    cx.run_elsewhere(reply, move |server, reply| {
+        server.acl.save(&path).map_err(|error| {
             tracing::warn!(%error, "the users were not saved");
-            reply.error(
-                "ERR There was an error trying to save the ACLs. Please check the server logs for \
-                 more information",
-            );
-        }
-    });
-    Ok(())
+            NOT_SAVED
+        })?;
+        reply.ok();
+        Ok(())
+    })
 }
 
 /// `ACL LOAD`
@@ -244,11 +246,11 @@ pub(super) fn load(cx: &mut Context<'_, '_>, _: Args<'_>, reply: &mut Reply<'_>)
     if cx.server().config.current().aclfile.is_none() {
         return Err(NO_FILE);
     }
-    cx.run_elsewhere(reply, |server, reply| match reload(server) {
-        Ok(()) => reply.ok(),
-        Err(error) => reply.error(&format!("ERR {error}")),
-    });
-    Ok(())
+    cx.run_elsewhere(reply, |server, reply| {
+        reload(server).map_err(CommandError::because)?;
+        reply.ok();
+        Ok(())
+    })
 }
 
 /// Reads the users anew, all or none of them, and closes the connections of those that are gone.

@@ -63,13 +63,15 @@ pub(super) fn with_value(
     match way {
         Some(Way::Answered) => {}
         None => answer(None, reply),
-        Some(Way::Copied(value)) => run(cx, reply, move |_, reply| {
-            answer(Some(&value), reply);
-            Ok(())
-        }),
+        Some(Way::Copied(value)) => {
+            return run(cx, reply, move |_, reply| {
+                answer(Some(&value), reply);
+                Ok(())
+            });
+        }
         Some(Way::ReadThere) => {
             let key = key.to_vec();
-            run(cx, reply, move |server, reply| {
+            return run(cx, reply, move |server, reply| {
                 let start = reply.buffer().len();
                 let found = server.store.reader().read(&key, |entry| {
                     reply.buffer().truncate(start);
@@ -91,17 +93,13 @@ pub(super) fn run(
     cx: &mut Context<'_, '_>,
     reply: &mut Reply<'_>,
     work: impl FnOnce(&Arc<Server>, &mut Reply<'_>) -> CommandResult + Send + 'static,
-) {
+) -> CommandResult {
     debug_assert_eq!(cx.place, Place::Alone);
     let depends = cx.depends;
     cx.run_elsewhere(reply, move |server, reply| {
-        let start = reply.buffer().len();
-        let settled = || depends.map_or(Ok(()), |batch| await_settled(server, batch));
-        if let Err(error) = work(server, reply).and_then(|()| settled()) {
-            reply.buffer().truncate(start);
-            reply.error(&error.to_string());
-        }
-    });
+        work(server, reply)?;
+        depends.map_or(Ok(()), |batch| await_settled(server, batch))
+    })
 }
 
 /// Waits until a batch is settled.

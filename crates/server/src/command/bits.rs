@@ -110,11 +110,10 @@ pub(super) fn bitop(
     if cx.place == Place::Alone && total >= LARGE {
         let sources = sources.iter().map(<[u8]>::to_vec).collect();
         let combination = Combination { operation, target: target.to_vec(), sources };
-        apart::run(cx, reply, move |server, reply| {
+        return apart::run(cx, reply, move |server, reply| {
             reply.count(combination.perform(server)?);
             Ok(())
         });
-        return Ok(());
     }
     let result = combine(cx, operation, sources)?;
     if result.is_empty() {

@@ -54,11 +54,12 @@ pub(super) fn rewrite(
     _: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
-    cx.run_elsewhere(reply, |server, reply| match server.config.rewrite(&users(server)) {
-        Ok(()) => reply.ok(),
-        Err(error) => reply.error(&error.to_string()),
-    });
-    Ok(())
+    cx.run_elsewhere(reply, |server, reply| {
+        let rewritten = server.config.rewrite(&users(server));
+        rewritten.map_err(|error| CommandError::new(error.to_string()))?;
+        reply.ok();
+        Ok(())
+    })
 }
 
 /// The users as the file of the settings keeps them: not at all if they have a file of their own.

@@ -57,8 +57,8 @@ pub enum Sight {
     Everything,
 }
 
-/// What long work is done with, on a thread of its own.
-pub type Job = Box<dyn FnOnce(&Arc<Server>, &mut Reply<'_>) + Send>;
+/// What long work is done with, on a thread of its own. Whatever it wrote is dropped if it fails.
+pub type Job = Box<dyn FnOnce(&Arc<Server>, &mut Reply<'_>) -> CommandResult + Send>;
 
 /// What is to be waited for after a command.
 pub enum After {
@@ -289,13 +289,19 @@ impl<'s> Context<'_, 's> {
 
     /// Has `job` write the reply, on another thread while the connection rests; or here and now, where
     /// the command may not wait.
+    ///
+    /// # Errors
+    /// The job's, if it was done here.
     pub fn run_elsewhere(
         &mut self,
         reply: &mut Reply<'_>,
-        job: impl FnOnce(&Arc<Server>, &mut Reply<'_>) + Send + 'static,
-    ) {
+        job: impl FnOnce(&Arc<Server>, &mut Reply<'_>) -> CommandResult + Send + 'static,
+    ) -> CommandResult {
         match self.place {
-            Place::Alone => self.after = After::Job(Box::new(job)),
+            Place::Alone => {
+                self.after = After::Job(Box::new(job));
+                Ok(())
+            }
             Place::Transaction => job(self.turn.server, reply),
         }
     }

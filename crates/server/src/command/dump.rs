@@ -25,7 +25,10 @@ pub(super) fn dump(
         None => reply.null(),
         Some(Dumped::Payload(payload)) => reply.bulk(&payload),
         Some(Dumped::Value(value)) => {
-            cx.run_elsewhere(reply, move |_, reply| reply.bulk(&dump::encode(&value)));
+            return cx.run_elsewhere(reply, move |_, reply| {
+                reply.bulk(&dump::encode(&value));
+                Ok(())
+            });
         }
     }
     Ok(())

@@ -42,15 +42,14 @@ pub(super) fn flush_all(
         Place::Transaction => {
             remove_in_transaction(cx)?;
             reply.ok();
+            Ok(())
         }
-        Place::Alone => {
-            cx.run_elsewhere(reply, |server, reply| match server.alone(|| remove_all(server)) {
-                Ok(()) => reply.ok(),
-                Err(error) => reply.error(&error.to_string()),
-            })
-        }
+        Place::Alone => cx.run_elsewhere(reply, |server, reply| {
+            server.alone(|| remove_all(server))?;
+            reply.ok();
+            Ok(())
+        }),
     }
-    Ok(())
 }
 
 /// Removes all keys while nobody else writes.

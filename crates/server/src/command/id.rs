@@ -86,6 +86,7 @@ pub enum CommandId {
     Memory,
     SlowLog,
     Latency,
+    Role,
     LastSave,
     Save,
     BgSave,

@@ -120,6 +120,15 @@ pub(super) fn info(
     Ok(())
 }
 
+/// `ROLE`: that of a master without replicas, the only one there is.
+pub(super) fn role(_: &mut Context<'_, '_>, _: Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    reply.array(3);
+    reply.bulk(b"master");
+    reply.integer(0);
+    reply.array(0);
+    Ok(())
+}
+
 fn page(server: &Server, refused: Option<BatchError>, names: &BTreeSet<String>) -> String {
     let all = names.contains("all") || names.contains("everything");
     let default = names.is_empty() || names.contains("default");

@@ -219,14 +219,13 @@ pub(super) fn random_key(
     }
     if store.is_empty() {
         reply.null();
-    } else {
-        // Nearly all that the store has are expired or gone.
-        cx.run_elsewhere(reply, move |server, reply| match first_key(server, &removed) {
-            Ok(key) => reply.bulk_or_null(key.as_deref()),
-            Err(error) => reply.error(&CommandError::from(error).to_string()),
-        });
+        return Ok(());
     }
-    Ok(())
+    // Nearly all that the store has are expired or gone.
+    cx.run_elsewhere(reply, move |server, reply| {
+        reply.bulk_or_null(first_key(server, &removed)?.as_deref());
+        Ok(())
+    })
 }
 
 fn random() -> u64 {

@@ -4,9 +4,9 @@
 
 use super::context::Context;
 use super::error::{CommandError, CommandResult};
-use crate::machine;
 use crate::resp::{Args, Reply};
 use crate::value::integer;
+use crate::{machine, process};
 
 /// `MEMORY USAGE key [SAMPLES count]`
 pub(super) fn usage(
@@ -41,10 +41,10 @@ const MOST_SHARE: f64 = 16.0;
 pub(super) fn stats(cx: &mut Context<'_, '_>, _: Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     let server = cx.server();
     let store = server.store.stats();
-    let (clients, resident) = (server.memory.total() as u64, machine::resident_memory());
+    let (clients, resident) = (server.memory.total() as u64, process::resident_memory());
     let used = store.index_bytes + clients;
     let counts = [
-        ("peak.allocated", machine::peak_memory()),
+        ("peak.allocated", process::peak_memory()),
         ("total.allocated", used),
         ("startup.allocated", 0),
         ("replication.backlog", 0),
@@ -76,7 +76,7 @@ pub(super) fn stats(cx: &mut Context<'_, '_>, _: Args<'_>, reply: &mut Reply<'_>
     reply.bulk(b"overhead.hashtable.expires");
     reply.integer(0);
     let ratio = if used == 0 { 0.0 } else { resident as f64 / used as f64 };
-    let peak = 100.0 * used as f64 / machine::peak_memory().max(1) as f64;
+    let peak = 100.0 * used as f64 / process::peak_memory().max(1) as f64;
     for (name, number) in [
         ("dataset.percentage", 0.0),
         ("peak.percentage", peak),
@@ -97,11 +97,13 @@ pub(super) fn doctor(
 ) -> CommandResult {
     let server = cx.server();
     let (index, clients) = (server.store.stats().index_bytes, server.memory.total() as u64);
-    let (resident, machine) = (machine::resident_memory(), machine::total_memory());
+    // What is mapped of the log gives way whenever the machine needs the room.
+    let own = process::resident_memory().saturating_sub(process::mapped_files());
+    let machine = machine::total_memory();
     let mut text = String::new();
-    if machine > 0 && resident > machine / 4 * 3 {
+    if machine > 0 && own > machine / 4 * 3 {
         text.push_str(&format!(
-            "The server has {resident} of the machine's {machine} bytes in memory. "
+            "The server has {own} of the machine's {machine} bytes in memory. "
         ));
     }
     if clients > index && clients > 64 << 20 {

@@ -183,6 +183,7 @@ fn dispatch(cx: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> 
         Id::LatencyGraph => observe::graph(cx, args, reply),
         Id::LatencyHistogram => observe::histogram(cx, args, reply),
         Id::LatencyHelp => observe::help(cx, args, reply),
+        Id::Role => info::role(cx, args, reply),
         Id::LastSave => persist::last_save(cx, args, reply),
         Id::Save => persist::save(cx, args, reply),
         Id::BgSave => persist::background_save(cx, args, reply),

@@ -145,8 +145,7 @@ pub(super) fn lcs(
         answer_lcs(&first, &second, options, limit, reply).map_err(CommandError::because)
     };
     if cx.place == Place::Alone && lengths.0.saturating_mul(lengths.1) > FEW_PAIRS {
-        apart::run(cx, reply, move |_, reply| answer(reply));
-        return Ok(());
+        return apart::run(cx, reply, move |_, reply| answer(reply));
     }
     answer(reply)
 }

@@ -28,11 +28,11 @@ const BUSY: CommandError = CommandError::text("ERR Background save already in pr
 /// `SAVE`
 pub(super) fn save(cx: &mut Context<'_, '_>, _: Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
     cx.server().saving.begin().map_err(|Busy| BUSY)?;
-    cx.run_elsewhere(reply, |server, reply| match checkpoint(server) {
-        Ok(()) => reply.ok(),
-        Err(error) => reply.error(&format!("IOERR {error}")),
-    });
-    Ok(())
+    cx.run_elsewhere(reply, |server, reply| {
+        checkpoint(server)?;
+        reply.ok();
+        Ok(())
+    })
 }
 
 /// Writes the checkpoint that was begun.
@@ -73,19 +73,17 @@ fn back_up(cx: &mut Context<'_, '_>, directory: &[u8], reply: &mut Reply<'_>) ->
     let directory = std::str::from_utf8(directory);
     let directory = directory.map_err(|_| CommandError::text("ERR the directory must be UTF-8"))?;
     let directory = std::path::PathBuf::from(directory);
-    cx.run_elsewhere(reply, move |server, reply| match server.store.backup(&directory) {
-        Ok(report) => {
-            tracing::info!(
-                directory = %directory.display(),
-                segments = report.segments,
-                bytes = report.bytes,
-                "a backup was made"
-            );
-            reply.ok();
-        }
-        Err(error) => reply.error(&format!("IOERR {error}")),
-    });
-    Ok(())
+    cx.run_elsewhere(reply, move |server, reply| {
+        let report = server.store.backup(&directory)?;
+        tracing::info!(
+            directory = %directory.display(),
+            segments = report.segments,
+            bytes = report.bytes,
+            "a backup was made"
+        );
+        reply.ok();
+        Ok(())
+    })
 }
 
 /// `TIME`

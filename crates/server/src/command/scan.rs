@@ -46,12 +46,10 @@ pub(super) fn keys(
     cx.run_elsewhere(reply, move |server, reply| {
         view.await_settled(server);
         let mut found = Found::new(reply.protocol());
-        match all_keys(server, &view, &pattern, &mut found) {
-            Ok(()) => found.show(reply),
-            Err(error) => reply.error(&CommandError::from(error).to_string()),
-        }
-    });
-    Ok(())
+        all_keys(server, &view, &pattern, &mut found)?;
+        found.show(reply);
+        Ok(())
+    })
 }
 
 fn all_keys(
@@ -105,11 +103,8 @@ pub(super) fn scan(
     }
     cx.run_elsewhere(reply, move |server, reply| {
         view.await_settled(server);
-        if let Err(error) = go_over(server, &view, &asked, reply) {
-            reply.error(&CommandError::from(error).to_string());
-        }
-    });
-    Ok(())
+        Ok(go_over(server, &view, &asked, reply)?)
+    })
 }
 
 /// Does one call. Writes nothing if it fails.

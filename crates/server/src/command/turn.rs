@@ -92,16 +92,14 @@ impl<'s> Turn<'s> {
         session.fetches += 1;
         self.caution.missed(self.began);
         let keys = OwnedRequest::of(spec.keys(&args).map(|key| &args[key.index]));
-        self.server.jobs.run(
-            self.worker,
-            session,
-            Box::new(move |server, _| {
-                for key in keys.args().iter() {
-                    // What is wrong shows when the command is tried again.
-                    let _ = server.store.contains(key);
-                }
-            }),
-        );
+        let fetch = move |server: &Arc<Server>, _: &mut Reply<'_>| {
+            for key in keys.args().iter() {
+                // What is wrong shows when the command is tried again.
+                let _ = server.store.contains(key);
+            }
+            Ok(())
+        };
+        self.server.jobs.run(self.worker, session, spec.id, Box::new(fetch));
         true
     }
 
@@ -205,7 +203,7 @@ impl<'s> Turn<'s> {
             After::Nothing => Flow::Next,
             After::Until(moment) => Flow::Rest(Wait::Until(moment)),
             After::Job(job) => {
-                self.server.jobs.run(self.worker, session, job);
+                self.server.jobs.run(self.worker, session, spec.id, job);
                 Flow::Rest(Wait::Job)
             }
         }

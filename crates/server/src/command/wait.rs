@@ -51,8 +51,8 @@ pub(super) fn wait_aof(
         let took = crate::clock::monotonic().saturating_sub(begun);
         let left = longest.map(|longest| longest.saturating_sub(took));
         answer(reply, settled && server.log_queue.sync_now(left));
-    });
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Whether nothing waits to be synced, as far as that is known without waiting.

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::output::Output;
 use super::socket::{ShortRead, Socket};
 use crate::clients::Client;
+use crate::config::OutputLimit;
 use crate::proposer::Outcomes;
 use crate::resp::Decoder;
 use crate::session::{Session, Standing};
@@ -59,8 +61,18 @@ pub(super) struct Connection {
     pub ended: bool,
     /// Since when its output is beyond the soft limit.
     pub over_soft_limit: Option<Duration>,
+    /// If its requests wait for a client that takes nothing: since when.
+    pub stalled: Option<Stall>,
     /// The memory of it last counted among all clients'.
     pub counted: usize,
+}
+
+/// A wait for a client that takes none of its replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stall {
+    since: Duration,
+    /// All bytes the client had taken by then.
+    sent: u64,
 }
 
 /// What a read brought.
@@ -91,6 +103,7 @@ impl Connection {
             half_closed: false,
             ended: false,
             over_soft_limit: None,
+            stalled: None,
             counted: 0,
         }
     }
@@ -176,6 +189,37 @@ impl Connection {
                 false
             }
         }
+    }
+
+    /// Why it is to be closed, if its client has taken too few of its replies for too long. To be asked
+    /// regularly, as this is when it looks.
+    pub fn beyond_output_limit(
+        &mut self,
+        limit: &OutputLimit,
+        now: Duration,
+    ) -> Option<&'static str> {
+        let over = limit.soft > 0 && self.output.pending() as u64 > limit.soft;
+        self.over_soft_limit = over.then(|| self.over_soft_limit.unwrap_or(now));
+        let over_for = self.over_soft_limit.map(|since| now.saturating_sub(since));
+        let stalled_for = self.stalled_for(now);
+        // A job's reply has nowhere to go when its connection is closed.
+        if self.rest == Rest::Job {
+            return None;
+        }
+        if over_for.is_some_and(|time| time >= limit.soft_time()) {
+            return Some("soft limit");
+        }
+        stalled_for.is_some_and(|time| time >= limit.stall_time()).then_some("nothing is taken")
+    }
+
+    /// How long its requests have waited for a socket that takes nothing; none if they do not. Replies
+    /// that wait for the disk are not the client's fault.
+    fn stalled_for(&mut self, now: Duration) -> Option<Duration> {
+        let sent = self.client().sent.load(Ordering::Relaxed);
+        let same = self.stalled.filter(|stall| stall.sent == sent);
+        let waits = self.rest == Rest::Output && !self.writable;
+        self.stalled = waits.then(|| same.unwrap_or(Stall { since: now, sent }));
+        self.stalled.map(|stall| now.saturating_sub(stall.since))
     }
 
     /// Memory of its buffers.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -9,8 +10,9 @@ use std::time::Duration;
 use mio::event::Source;
 use mio::net::{TcpListener, TcpStream, UnixListener};
 use mio::{Interest, Registry, Token};
+use rustix::fs::Mode;
 use rustls::ServerConfig;
-use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as RawSocket, TcpKeepalive, Type};
 
 use super::socket::Socket;
 use super::tls::TlsSocket;
@@ -18,6 +20,9 @@ use crate::clients::Origin;
 
 /// The TLS configuration of new connections; replaced as a whole when certificates change.
 pub type SharedTls = Arc<RwLock<Arc<ServerConfig>>>;
+
+/// Probes without an answer after which a peer is dead.
+const PROBES: u32 = 3;
 
 /// What connections through a listener speak.
 #[derive(Clone)]
@@ -31,7 +36,6 @@ pub enum Encryption {
 /// A socket that connections are accepted from.
 pub struct Listener {
     inner: Inner,
-    keepalive: Option<Duration>,
 }
 
 enum Inner {
@@ -44,12 +48,7 @@ impl Listener {
     ///
     /// # Errors
     /// The system's: the address is in use, or is not this machine's.
-    pub fn tcp(
-        address: SocketAddr,
-        backlog: u32,
-        keepalive: Option<Duration>,
-        encryption: Encryption,
-    ) -> io::Result<Listener> {
+    pub fn tcp(address: SocketAddr, backlog: u32, encryption: Encryption) -> io::Result<Listener> {
         let socket =
             RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         if address.is_ipv6() {
@@ -57,29 +56,39 @@ impl Listener {
         }
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
-        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-        socket.set_nonblocking(true)?;
+        listen(&socket, backlog)?;
         let listener = TcpListener::from_std(StdListener::from(socket));
-        Ok(Listener { inner: Inner::Tcp(listener, encryption), keepalive })
+        Ok(Listener { inner: Inner::Tcp(listener, encryption) })
     }
 
-    /// Listens on a path, in the place of a socket that nobody listens on any more.
+    /// Listens on a path, in the place of a socket that nobody listens on any more. The socket has the
+    /// permissions of `mode`, if one is given, before anybody can connect.
     ///
     /// # Errors
     /// The system's.
-    pub fn unix(path: &Path) -> io::Result<Listener> {
-        let listener = match UnixListener::bind(path) {
+    pub fn unix(path: &Path, mode: Option<u32>, backlog: u32) -> io::Result<Listener> {
+        let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
+        let address = SockAddr::unix(path)?;
+        match socket.bind(&address) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 if std::os::unix::net::UnixStream::connect(path).is_ok() {
                     return Err(error);
                 }
                 rustix::fs::unlink(path)?;
-                UnixListener::bind(path)?
+                socket.bind(&address)?;
             }
             other => other?,
-        };
-        let inner = Inner::Unix(listener, path.to_owned());
-        Ok(Listener { inner, keepalive: None })
+        }
+        // From here on it is removed if something fails.
+        let inner = Inner::Unix(UnixListener::from_std(StdUnixListener::from(socket)), path.into());
+        let listener = Listener { inner };
+        if let Some(mode) = mode {
+            rustix::fs::chmod(path, Mode::from_raw_mode(mode))?;
+        }
+        if let Inner::Unix(socket, _) = &listener.inner {
+            listen(&SockRef::from(socket), backlog)?;
+        }
+        Ok(listener)
     }
 
     /// The address it listens on, as told by the system.
@@ -101,15 +110,15 @@ impl Listener {
         }
     }
 
-    /// Accepts a connection; none if nobody waits.
+    /// Accepts a connection, to be probed after `keepalive` of silence; none if nobody waits.
     ///
     /// # Errors
     /// The system's, as when there are too many open files.
-    pub fn accept(&mut self) -> io::Result<Option<(Socket, Origin)>> {
+    pub fn accept(&mut self, keepalive: Option<Duration>) -> io::Result<Option<(Socket, Origin)>> {
         loop {
             let accepted = match &self.inner {
                 Inner::Tcp(listener, encryption) => match listener.accept() {
-                    Ok((stream, peer)) => self.prepare(stream, peer, encryption),
+                    Ok((stream, peer)) => prepare(stream, peer, keepalive, encryption),
                     Err(error) => Err(error),
                 },
                 Inner::Unix(listener, path) => listener
@@ -129,28 +138,6 @@ impl Listener {
                 },
             }
         }
-    }
-
-    fn prepare(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        encryption: &Encryption,
-    ) -> io::Result<(Socket, Origin)> {
-        stream.set_nodelay(true)?;
-        if let Some(time) = self.keepalive {
-            let probes = TcpKeepalive::new().with_time(time).with_interval(time / 3);
-            SockRef::from(&stream).set_tcp_keepalive(&probes)?;
-        }
-        let origin = Origin::Network { peer, local: stream.local_addr()? };
-        let socket = match encryption {
-            Encryption::None => Socket::Tcp(stream),
-            Encryption::Tls(config) => {
-                let config = Arc::clone(&config.read().expect("no panic while held"));
-                Socket::Tls(Box::new(TlsSocket::new(stream, config)?))
-            }
-        };
-        Ok((socket, origin))
     }
 
     /// Has waiting connections told under `token`.
@@ -174,11 +161,86 @@ impl Listener {
     }
 }
 
+fn listen(socket: &RawSocket, backlog: u32) -> io::Result<()> {
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    socket.set_nonblocking(true)
+}
+
+fn prepare(
+    stream: TcpStream,
+    peer: SocketAddr,
+    keepalive: Option<Duration>,
+    encryption: &Encryption,
+) -> io::Result<(Socket, Origin)> {
+    stream.set_nodelay(true)?;
+    if let Some(time) = keepalive {
+        // As in Redis. Less than a second is no time for the system.
+        let interval = (time / PROBES).max(Duration::from_secs(1));
+        let probes =
+            TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(PROBES);
+        SockRef::from(&stream).set_tcp_keepalive(&probes)?;
+    }
+    let origin = Origin::Network { peer, local: stream.local_addr()? };
+    let socket = match encryption {
+        Encryption::None => Socket::Tcp(stream),
+        Encryption::Tls(config) => {
+            let config = Arc::clone(&config.read().expect("no panic while held"));
+            Socket::Tls(Box::new(TlsSocket::new(stream, config)?))
+        }
+    };
+    Ok((socket, origin))
+}
+
 impl Drop for Listener {
     fn drop(&mut self) {
         if let Inner::Unix(_, path) = &self.inner {
             // Whoever comes next removes it otherwise.
             let _ = rustix::fs::unlink(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream as Peer;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// After how much silence a connection is probed that was accepted with this setting.
+    fn probed_after(keepalive: Option<Duration>) -> Option<Duration> {
+        let address = "127.0.0.1:0".parse().unwrap();
+        let mut listener = Listener::tcp(address, 8, Encryption::None).unwrap();
+        let _peer = Peer::connect(("127.0.0.1", listener.port().unwrap())).unwrap();
+        let (socket, _) = listener.accept(keepalive).unwrap().unwrap();
+        let Socket::Tcp(stream) = &socket else { panic!("no TCP") };
+        let stream = SockRef::from(stream);
+        stream.keepalive().unwrap().then(|| stream.tcp_keepalive_time().unwrap())
+    }
+
+    #[test]
+    fn silent_connections_are_probed_if_they_are_to_be() {
+        assert_eq!(probed_after(None), None);
+        for seconds in [1, 300] {
+            let time = Some(Duration::from_secs(seconds));
+            assert_eq!(probed_after(time), time);
+        }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "sockets are no part of the store")]
+    fn a_unix_socket_has_the_permissions_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        for mode in [0o600, 0o770, 0o777] {
+            let listener = Listener::unix(&path, Some(mode), 8).unwrap();
+            assert!(Listener::unix(&path, None, 8).is_err(), "somebody listens there");
+            let found = std::fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(found & 0o777, mode);
+            drop(listener);
+            assert!(!path.exists());
+            // What a crash leaves behind is in nobody's way.
+            drop(StdUnixListener::bind(&path).unwrap());
         }
     }
 }

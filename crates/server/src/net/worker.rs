@@ -267,6 +267,7 @@ impl Worker {
         let limit = server.config.hot().query_buffer_limit();
         if connection.input.len() > limit {
             tracing::warn!(client = connection.client().id.0, "closed: query buffer limit");
+            server.clients.over_query_limit.fetch_add(1, Ordering::Relaxed);
             connection.session.closing = true;
             connection.ended = true;
         }
@@ -332,12 +333,8 @@ impl Worker {
         }
         let connection = &mut self.connections[token];
         let limits = self.server.config.hot().output_limit();
-        if limits.hard > 0 && pending as u64 > limits.hard {
-            tracing::warn!(
-                client = connection.client().id.0,
-                pending,
-                "closed: output buffer limit"
-            );
+        if limits.hard > 0 && pending as u64 > limits.hard && !connection.ended {
+            note_output_limit(&self.server, connection, "hard limit");
             connection.ended = true;
         }
         if connection.rest == Rest::Output && pending < pause_above(&self.server) / 2 {
@@ -383,7 +380,8 @@ impl Worker {
 
     fn accept(&mut self, listener: usize) {
         for _ in 0..ACCEPTED_AT_ONCE {
-            match self.listeners[listener].accept() {
+            let keepalive = self.server.config.hot().keepalive();
+            match self.listeners[listener].accept(keepalive) {
                 Ok(Some((socket, origin))) => self.place(socket, origin),
                 Ok(None) => {
                     self.accepts_later = false;
@@ -500,14 +498,7 @@ impl Worker {
             self.connections[token].output.settle_down();
             self.weigh(token);
             let connection = &mut self.connections[token];
-            let pending = connection.output.pending() as u64;
-            let over = limits.soft > 0 && pending > limits.soft;
-            let since = connection.over_soft_limit.get_or_insert(now);
-            let too_long =
-                over && now.saturating_sub(*since) >= Duration::from_secs(limits.soft_seconds);
-            if !over {
-                connection.over_soft_limit = None;
-            }
+            let takes_too_much = connection.beyond_output_limit(&limits, now);
             let silent = timeout.is_some_and(|timeout| connection.client().idle() >= timeout);
             let unknown = connection.is_unknown()
                 && auth_timeout
@@ -517,9 +508,14 @@ impl Worker {
             let stuck = self.stopping.is_some_and(|since| {
                 connection.is_finished() || now.saturating_sub(since) >= GRACE
             });
+            if let Some(why) = takes_too_much
+                && !connection.ended
+            {
+                note_output_limit(&self.server, connection, why);
+            }
             if doomed
                 || stuck
-                || (too_long && connection.rest != Rest::Job)
+                || takes_too_much.is_some()
                 || ((silent || unknown || left) && connection.rest == Rest::None)
             {
                 connection.ended = true;
@@ -533,6 +529,13 @@ impl Worker {
             (0..self.listeners.len()).for_each(|listener| self.accept(listener));
         }
     }
+}
+
+/// Notes that a client is closed because of the replies it does not take.
+fn note_output_limit(server: &Server, connection: &Connection, why: &str) {
+    let (client, pending) = (connection.client().id.0, connection.output.pending());
+    tracing::warn!(client, pending, "closed: output buffer limit ({why})");
+    server.clients.over_output_limit.fetch_add(1, Ordering::Relaxed);
 }
 
 /// The bytes of unsent replies above which a client's requests wait.

@@ -6,4 +6,5 @@ mod admin;
 mod certificates;
 mod clients;
 mod service;
+mod sockets;
 mod tls;

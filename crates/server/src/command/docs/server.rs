@@ -215,6 +215,13 @@ pub const DOCS: &[CommandDocs] = &[
         &[],
     ),
     doc(
+        Id::Role,
+        "Return the role of the instance in the context of replication",
+        "2.8.12",
+        "O(1)",
+        &[],
+    ),
+    doc(
         Id::LastSave,
         "Get the UNIX time stamp of the last successful save to disk",
         "1.0.0",

@@ -1,6 +1,6 @@
 //! `INFO`: what clients asked for, how long it took, and what they were told instead.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Page;
 use super::process::percentile;
@@ -16,9 +16,10 @@ pub(super) fn stats(page: &mut Page, server: &Server) {
     let (stats, store) = (&server.stats, server.store.stats());
     let rates = stats.rates();
     let counts = stats.counts();
+    let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
     let errors: u64 = stats.errors().values().sum();
     page.heading("Stats");
-    page.line("total_connections_received", server.clients.accepted.load(Ordering::Relaxed));
+    page.line("total_connections_received", load(&server.clients.accepted));
     page.line("total_commands_processed", counts.commands);
     page.line("instantaneous_ops_per_sec", rates.commands.round());
     page.line("total_net_input_bytes", counts.received);
@@ -27,13 +28,13 @@ pub(super) fn stats(page: &mut Page, server: &Server) {
     page.line("total_net_repl_output_bytes", 0);
     page.line("instantaneous_input_kbps", format_args!("{:.2}", rates.received / 1024.0));
     page.line("instantaneous_output_kbps", format_args!("{:.2}", rates.sent / 1024.0));
-    page.line("rejected_connections", server.clients.refused.load(Ordering::Relaxed));
+    page.line("rejected_connections", load(&server.clients.refused));
     page.line("sync_full", 0);
     page.line("sync_partial_ok", 0);
     page.line("sync_partial_err", 0);
     page.line("expired_keys", store.expired_keys);
     page.line("evicted_keys", 0);
-    page.line("evicted_clients", 0);
+    page.line("evicted_clients", load(&server.memory.evicted));
     page.line("keyspace_hits", counts.hits);
     page.line("keyspace_misses", counts.misses);
     page.line("pubsub_channels", 0);
@@ -44,6 +45,8 @@ pub(super) fn stats(page: &mut Page, server: &Server) {
     page.line("tracking_total_keys", 0);
     page.line("unexpected_error_replies", 0);
     page.line("total_error_replies", errors);
+    page.line("client_query_buffer_limit_disconnections", load(&server.clients.over_query_limit));
+    page.line("client_output_buffer_limit_disconnections", load(&server.clients.over_output_limit));
     page.line("acl_access_denied_auth", counts.denied_logins);
     page.line("aryavarth_unknown_commands", stats.unknown());
 }

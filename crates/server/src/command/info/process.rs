@@ -2,9 +2,8 @@
 
 use super::{Page, human};
 use crate::identity::{REDIS_VERSION, VERSION};
-use crate::machine;
 use crate::server::Server;
-use crate::{clock, metrics};
+use crate::{clock, machine, metrics, process};
 
 /// How often a worker looks after its connections, in a second.
 const TICKS: u32 = 10;
@@ -79,7 +78,7 @@ pub(super) fn memory(page: &mut Page, server: &Server) {
     let store = server.store.stats();
     let clients = server.memory.total() as u64;
     let used = store.index_bytes + clients;
-    let (resident, peak) = (machine::resident_memory(), machine::peak_memory());
+    let (resident, peak) = (process::resident_memory(), process::peak_memory());
     page.heading("Memory");
     page.bytes("used_memory", used);
     page.bytes("used_memory_rss", resident);
@@ -111,6 +110,9 @@ pub(super) fn memory(page: &mut Page, server: &Server) {
     page.line("active_defrag_running", 0);
     page.line("lazyfree_pending_objects", 0);
     page.line("lazyfreed_objects", 0);
+    let mapped = process::mapped_files();
+    page.line("aryavarth_mapped_log_bytes", mapped);
+    page.line("aryavarth_mapped_log_human", human(mapped));
     page.line("aryavarth_index_bytes", store.index_bytes);
     page.line("aryavarth_index_human", human(store.index_bytes));
 }
@@ -126,10 +128,10 @@ fn ratio(part: u64, whole: u64) -> String {
 
 /// `# CPU`
 pub(super) fn processor(page: &mut Page, _: &Server) {
-    let time = machine::processor_time();
+    let time = process::processor_time();
     page.heading("CPU");
-    page.line("used_cpu_sys", format_args!("{:.6}", time.system));
-    page.line("used_cpu_user", format_args!("{:.6}", time.user));
+    page.line("used_cpu_sys", format_args!("{:.6}", time.system.as_secs_f64()));
+    page.line("used_cpu_user", format_args!("{:.6}", time.user.as_secs_f64()));
     page.line("used_cpu_sys_children", "0.000000");
     page.line("used_cpu_user_children", "0.000000");
 }

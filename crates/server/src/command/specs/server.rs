@@ -80,6 +80,7 @@ pub const ROWS: &[CommandSpec] = &[
     row(Id::Memory, "memory", -2, "", "", NONE).with(MEMORY),
     row(Id::SlowLog, "slowlog", -2, "", "", NONE).with(SLOWLOG),
     row(Id::Latency, "latency", -2, "", "", NONE).with(LATENCY),
+    row(Id::Role, "role", 1, "noscript loading stale fast", "admin dangerous", NONE),
     row(Id::LastSave, "lastsave", 1, "loading stale fast", "admin dangerous", NONE),
     row(Id::Save, "save", 1, "admin noscript no_async_loading no_multi", "", NONE),
     row(Id::BgSave, "bgsave", -1, "admin noscript no_async_loading", "", NONE),

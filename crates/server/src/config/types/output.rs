@@ -1,5 +1,7 @@
 //! How much may wait to be sent to a client, in the notation of Redis.
 
+use std::time::Duration;
+
 use super::super::kind::{Kind, quoted};
 use super::super::refusal::Refusal;
 use super::super::setting::Bounds;
@@ -16,6 +18,9 @@ pub struct OutputLimit {
     pub soft_seconds: u64,
 }
 
+/// How long a client may take none of its replies, if its limit names no time.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Whether classes of clients that this server has none of may be named.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OtherClasses {
@@ -24,6 +29,16 @@ enum OtherClasses {
 }
 
 impl OutputLimit {
+    /// How long a client may be over the soft limit.
+    pub fn soft_time(&self) -> Duration {
+        Duration::from_secs(self.soft_seconds)
+    }
+
+    /// How long a client whose requests wait for it may take none of its replies.
+    pub fn stall_time(&self) -> Duration {
+        Some(self.soft_time()).filter(|time| !time.is_zero()).unwrap_or(PATIENCE)
+    }
+
     /// The limit after `class hard soft seconds`, any number of them.
     fn after(mut self, text: &str, others: OtherClasses) -> Result<OutputLimit, Refusal> {
         let words: Vec<&str> = text.split_whitespace().collect();
