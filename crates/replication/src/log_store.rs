@@ -44,19 +44,30 @@ impl LogStore {
         self.log.state().last.map_or(0, |last| last.index.0 + 1)
     }
 
-    /// Entries of this range, which lie in the log, until they weigh `max_bytes`.
+    /// Entries of this range until they weigh `max_bytes`, without holes. The first one is later than
+    /// `start` only if the log begins later.
     fn read(&self, start: u64, end: u64, max_bytes: u64) -> io::Result<Vec<Entry>> {
-        let mut found = Vec::new();
+        let mut found: Vec<Entry> = Vec::new();
         let mut bytes = 0;
         let mut next = start;
         while next < end && (found.is_empty() || bytes < max_bytes) {
             let more = match self.tail.read(next, end, max_bytes - bytes) {
                 Found::Entries(entries) => entries,
-                Found::From(kept) => self.read_log(next, kept, max_bytes - bytes)?,
                 Found::None => self.read_log(next, end, max_bytes - bytes)?,
+                Found::From(kept) => {
+                    let older = self.read_log(next, kept, max_bytes - bytes)?;
+                    if older.is_empty() && found.is_empty() {
+                        next = kept;
+                        continue;
+                    }
+                    older
+                }
             };
-            let Some(last) = more.last() else { break };
-            next = last.log_id.index() + 1;
+            let Some(first) = more.first().map(|entry| entry.log_id.index()) else { break };
+            if first != next && !found.is_empty() {
+                return Err(io::Error::other(format!("entry {next} is missing in the log")));
+            }
+            next = first + more.len() as u64;
             bytes = more.iter().map(weight).fold(bytes, u64::saturating_add).min(max_bytes);
             found.extend(more);
         }
@@ -65,17 +76,13 @@ impl LogStore {
 
     fn read_log(&self, start: u64, end: u64, max_bytes: u64) -> io::Result<Vec<Entry>> {
         let entries = self.log.read(start..end, max_bytes.max(1)).map_err(io::Error::other)?;
-        let mut expected = start;
-        let mut decoded = Vec::with_capacity(entries.len());
-        for logged in entries {
-            if logged.id.index.0 != expected {
-                let found = logged.id;
-                return Err(io::Error::other(format!("entry {expected} missing before {found}")));
+        let first = entries.first().map_or(start, |entry| entry.id.index.0);
+        for (index, logged) in (first..).zip(&entries) {
+            if logged.id.index.0 != index {
+                return Err(io::Error::other(format!("entry {index} is missing in the log")));
             }
-            expected += 1;
-            decoded.push(entry(logged)?);
         }
-        Ok(decoded)
+        entries.into_iter().map(entry).collect()
     }
 }
 
@@ -132,9 +139,10 @@ impl RaftLogReader<TypeConfig> for LogStore {
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
         let found = self.read(start, end, MESSAGE_BYTES)?;
-        if found.is_empty() && start < end {
-            // Openraft would send an append without entries instead.
-            return Err(io::Error::other(format!("entry {start} is not in the log")));
+        let first = found.first().map(|entry| entry.log_id.index());
+        if start < end && first != Some(start) {
+            // Sent on, these would not follow what the follower has, or be taken for a heartbeat.
+            return Err(io::Error::other(format!("entry {start} is missing in the log")));
         }
         Ok(found)
     }
