@@ -1,0 +1,7 @@
+//! Nodes in one process, each with threads, store and address of its own, over real connections.
+
+mod elections;
+mod harness;
+mod membership;
+mod peers;
+mod snapshots;
