@@ -17,6 +17,7 @@
 //! | [`node`] | all groups of a node and what they share |
 //! | [`group`] | one shard: propose, read, change members, hand over, purge |
 //! | [`entry_log`], [`store`] | what is asked of the store, as traits |
+//! | [`engine`] | the engine's store, as those |
 //! | `log_store`, `tail`, `syncer` | the log for openraft; the newest entries in memory; one sync for all |
 //! | `state_machine`, `gate`, `snapshot` | applying, and snapshots in and out |
 //! | `network`, `link`, `peers`, `progress` | what this node says to others |
@@ -26,6 +27,7 @@
 //! | `membership`, `vote`, `effects`, `wire` | bytes of the disk and the wire |
 
 pub mod config;
+pub mod engine;
 pub mod entry_log;
 pub mod error;
 pub mod group;
@@ -63,6 +65,7 @@ mod proto {
 }
 
 pub use config::Timing;
+pub use engine::{EngineStore, Owner};
 pub use entry_log::{EntryId, EntryIndex, EntryLog, ShardId, Term};
 pub use error::{Error, Leader, Result};
 pub use group::{Basis, Group, Lease, ReadPolicy, Removed};
