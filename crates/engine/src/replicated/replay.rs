@@ -144,11 +144,11 @@ impl Replayed {
         let mut damage = None;
         for log in self.tables.shards.values_mut() {
             let purged = log.state.purged;
-            let first = log.entries.front();
-            if let (Some(purged), Some(first)) = (purged, first)
-                && purged.index.next() != first.id.index
+            let due = purged.map_or(EntryIndex(0), |purged| purged.index.next());
+            if let Some(first) = log.entries.front()
+                && first.id.index != due
             {
-                let detail = format!("entries {} to {} are missing", purged, first.id);
+                let detail = format!("the entries from {} to {} are missing", due.0, first.id);
                 damage = Some(Error::damaged(&first.segment.path, first.offset, detail));
             }
             log.applied = log.state.committed.max(purged);

@@ -33,12 +33,55 @@ fn a_purge_is_on_the_disk_before_compaction_relies_on_it() {
     for _ in 0..20 {
         rewritten += run_background(store.core(), Effort::Full).unwrap().segments;
         let image = disk.crashed_image(CrashPlan::LoseUnsynced);
-        let state = open(&image).replicated(ShardId(1)).unwrap().state().unwrap();
-        assert_eq!(state.last, Some(id(39)));
+        let log = open(&image).replicated(ShardId(1)).unwrap();
+        let first = log.state().unwrap().purged.map_or(0, |purged| purged.index.0 + 1);
+        let entries = log.read(EntryIndex(0)..EntryIndex(40), u64::MAX).unwrap();
+        assert!(entries.iter().map(|entry| entry.id.index.0).eq(first..40));
     }
     store.sync().unwrap();
     for _ in 0..20 {
         rewritten += run_background(store.core(), Effort::Full).unwrap().segments;
     }
     assert!(rewritten > 0, "in the end there was something to compact");
+}
+
+/// What was rewritten while the remove was in the log but had not taken effect is older than it.
+#[test]
+fn a_tombstone_outlives_what_was_rewritten_before_it_took_effect() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let log = store.replicated(ShardId(1)).unwrap();
+    let id = |index| EntryId { term: Term(1), index: EntryIndex(index) };
+    let append = |index, batch: &WriteBatch| {
+        log.append(&[NewEntry { id: id(index), payload: Payload::Effects(batch) }]).unwrap();
+    };
+    let mut batch = WriteBatch::new();
+    batch.set("key", "removed later");
+    append(0, &batch);
+    log.apply(EntryIndex(0)).unwrap();
+    log.purge(id(0)).unwrap();
+    // Live values, and in each segment something to rewrite it for.
+    for number in 0..30 {
+        store.set(format!("live{number}"), vec![b'x'; 300]).unwrap();
+        log.save_vote(b"1").unwrap();
+    }
+    batch.clear();
+    batch.remove("key");
+    append(1, &batch);
+    for _ in 0..40 {
+        store.set("stale", vec![b'x'; 300]).unwrap();
+    }
+    log.save_vote(b"2").unwrap();
+    store.sync().unwrap();
+    let compact = || run_background(store.core(), Effort::Full).unwrap().segments;
+    let rewritten: u64 = (0..20).map(|_| compact()).sum();
+    assert!(rewritten > 2);
+    log.apply(EntryIndex(1)).unwrap();
+    log.purge(id(1)).unwrap();
+    store.sync().unwrap();
+    for _ in 0..20 {
+        compact();
+        let image = disk.crashed_image(CrashPlan::KillProcess);
+        assert_eq!(open(&image).get("key").unwrap(), None);
+    }
 }

@@ -146,9 +146,7 @@ impl Core {
     ) -> Result<()> {
         let log = tables.here(shard)?;
         let next = log.last().map_or(EntryIndex(0), |last| last.index.next());
-        // A log that is still empty may begin anywhere.
-        let is_next = entry.id.index == next || log.last().is_none();
-        assert!(is_next, "entry {} is appended where {} is due", entry.id, next.0);
+        assert!(entry.id.index == next, "entry {} is appended where {} is due", entry.id, next.0);
         let (carries, config) = match entry.payload {
             Payload::Blank => (Carries::Nothing, &[][..]),
             Payload::Effects(_) => (Carries::Effects, &[][..]),
