@@ -97,7 +97,9 @@ pub fn config(number: u8, port: u16) -> NodeConfig {
 pub fn port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Below the ports that the system gives to outgoing connections.
-    20_000 + u16::try_from(std::process::id() % 10_000).unwrap() + NEXT.fetch_add(1, Ordering::SeqCst)
+    20_000
+        + u16::try_from(std::process::id() % 10_000).unwrap()
+        + NEXT.fetch_add(1, Ordering::SeqCst)
 }
 
 pub struct Cluster {
@@ -140,9 +142,8 @@ impl Cluster {
 
     /// The place of the node that leads and is ready.
     pub async fn leader(&self) -> usize {
-        let found = eventually(|| {
-            self.processes.iter().position(|process| process.group().is_leader())
-        });
+        let found =
+            eventually(|| self.processes.iter().position(|process| process.group().is_leader()));
         found.await.expect("somebody leads")
     }
 

@@ -3,5 +3,6 @@
 mod elections;
 mod harness;
 mod membership;
+mod partitions;
 mod peers;
 mod snapshots;
