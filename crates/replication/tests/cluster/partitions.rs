@@ -10,9 +10,9 @@ use crate::harness::{Cluster, PATIENCE, Process, batch, eventually};
 /// Cuts the lines between two nodes, both ways; all others of theirs are mended.
 fn cut(one: &Process, others: &[&Process]) {
     let ids: Vec<NodeId> = others.iter().map(|other| other.id()).collect();
-    one.node.sever(&ids);
+    one.node().sever(&ids);
     for other in others {
-        other.node.sever(&[one.id()]);
+        other.node().sever(&[one.id()]);
     }
 }
 
@@ -68,8 +68,8 @@ async fn a_leader_that_was_cut_off_returns_and_deposes_nobody() {
     next.group().propose(batch("k", "2"), Basis::Anything).await.unwrap();
     let term = next.group().status().leadership.term;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    old.node.sever(&[]);
-    others.iter().for_each(|other| other.node.sever(&[]));
+    old.node().sever(&[]);
+    others.iter().for_each(|other| other.node().sever(&[]));
     assert_eq!(cluster.agree().await[&b"k"[..]], b"2");
     let lost = tokio::time::timeout(PATIENCE, lost).await.expect("it is answered");
     assert!(lost.is_err(), "{lost:?}");
@@ -96,6 +96,6 @@ async fn a_restarted_follower_keeps_the_word_it_gave() {
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        cluster.processes.iter().for_each(|process| process.node.sever(&[]));
+        cluster.processes.iter().for_each(|process| process.node().sever(&[]));
     }
 }

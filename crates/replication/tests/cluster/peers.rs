@@ -16,7 +16,7 @@ async fn start(config: NodeConfig) -> Process {
 }
 
 async fn hello(from: &Process, to: &Process) -> Result<aryavarth_replication::Identity, Error> {
-    let (node, address) = (Arc::clone(&from.node), to.address());
+    let (node, address) = (from.node(), to.address());
     from.run(async move { node.hello(&address).await }).await
 }
 
@@ -25,10 +25,11 @@ async fn strangers_are_refused_by_name() {
     let cluster = Cluster::start(1).await;
     let member = &cluster.processes[0];
     let joining = start(cluster.config(2)).await;
-    assert_eq!(hello(&joining, member).await.unwrap(), member.node.identity());
+    assert_eq!(hello(&joining, member).await.unwrap(), member.node().identity());
     drop(joining);
 
-    let cases: [(fn(&mut NodeConfig), Refusal); 4] = [
+    type Change = fn(&mut NodeConfig);
+    let cases: [(Change, Refusal); 4] = [
         (|config| config.secret = Secret::new("guess"), Refusal::WrongSecret),
         (|config| config.identity.cluster = ClusterId(2), Refusal::AnotherCluster),
         (|config| config.identity.incarnation = Incarnation(77), Refusal::AnotherIncarnation),
@@ -51,10 +52,10 @@ async fn strangers_are_refused_by_name() {
 async fn nobody_at_an_address_is_no_refusal() {
     let cluster = Cluster::start(1).await;
     let member = &cluster.processes[0];
-    let node = Arc::clone(&member.node);
+    let node = member.node();
     let asked = member.run(async move { node.hello("127.0.0.99:1").await }).await;
     assert!(matches!(asked, Err(Error::Unreachable { .. })), "{asked:?}");
-    let node = Arc::clone(&member.node);
+    let node = member.node();
     let asked = member.run(async move { node.hello("no address").await }).await;
     assert!(matches!(asked, Err(Error::Unreachable { .. })), "{asked:?}");
 }
@@ -88,7 +89,7 @@ async fn a_wiped_node_is_refused_and_does_no_harm_to_the_leader() {
     let (mut config, _) = cluster.kill((leader + 1) % 3);
     config.identity.incarnation = Incarnation(4711);
     let wiped = start(config).await;
-    let node = Arc::clone(&wiped.node);
+    let node = wiped.node();
     wiped.run(async move { node.create_group(SHARD).await.unwrap() }).await;
     let member = &cluster.processes[cluster.leader().await];
     assert!(matches!(
