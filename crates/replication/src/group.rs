@@ -311,7 +311,7 @@ impl Group {
 
     /// The last entry that reads on this node see.
     pub fn applied(&self) -> Option<EntryId> {
-        self.0.metrics.borrow_watched().last_applied.as_ref().map(entry_id)
+        self.0.log.state().applied
     }
 
     /// The last entry that is known to be committed, if this node has heard from its leader lately: on a
@@ -421,7 +421,7 @@ impl Group {
     /// [`Error::Fenced`], [`Error::Stopped`]; [`Error::Timeout`] if it takes long.
     pub async fn purge(&self, up_to: EntryIndex) -> Result<()> {
         let reached = |id: Option<EntryId>| id.is_some_and(|id| id.index >= up_to);
-        let applied = self.status().applied;
+        let applied = self.applied();
         let Some(up_to) = applied.map(|applied| applied.index.min(up_to)) else { return Ok(()) };
         if reached(self.status().purged) {
             return Ok(());
