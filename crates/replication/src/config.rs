@@ -114,6 +114,10 @@ mod tests {
         for timing in [Timing::default(), Timing::quick()] {
             let config = timing.config(ShardId(3)).unwrap();
             assert_eq!(config.enable_pre_vote, Some(true));
+            assert_eq!(config.enable_leader_restore, Some(false));
+            assert_eq!(config.allow_log_reversion, Some(false));
+            assert_eq!(config.snapshot_policy, SnapshotPolicy::Never);
+            assert!(config.quorum_loss_probe_interval >= Some(2 * timing.election_max));
             assert!(timing.trusted_lease() < timing.lease());
         }
         let timing = Timing::default();

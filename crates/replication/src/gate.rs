@@ -162,3 +162,87 @@ impl Drop for Pass {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use aryavarth::WriteBatch;
+
+    use super::*;
+    use crate::entry_log::{EntryId, NewEntry, Payload, ShardId};
+    use crate::memory::{Memory, MemoryStore};
+    use crate::store::NodeStore;
+
+    const SHORT: Duration = Duration::from_millis(30);
+
+    fn log_of(entries: u64) -> Arc<dyn EntryLog> {
+        let log = Memory(MemoryStore::new(Duration::ZERO)).log(ShardId(1)).unwrap();
+        for index in 0..entries {
+            let mut batch = WriteBatch::new();
+            batch.set("k", index.to_string());
+            let payload = Payload::Effects(&batch);
+            log.append(&[NewEntry { id: EntryId::new(1, index), payload }]).unwrap();
+        }
+        log
+    }
+
+    fn applied(log: &Arc<dyn EntryLog>) -> Option<u64> {
+        log.state().applied.map(|applied| applied.index.0)
+    }
+
+    #[tokio::test]
+    async fn nothing_is_applied_while_a_snapshot_comes_in() {
+        let (gate, log) = (Arc::new(Gate::default()), log_of(9));
+        gate.apply(log.as_ref(), EntryIndex(2)).await.unwrap();
+        let pass = gate.begin(Arc::clone(&log)).await.unwrap();
+        assert_eq!(gate.begin(Arc::clone(&log)).await.unwrap_err(), Busy);
+        let applying = gate.apply(log.as_ref(), EntryIndex(5));
+        tokio::pin!(applying);
+        assert!(tokio::time::timeout(SHORT, &mut applying).await.is_err());
+        assert_eq!(applied(&log), Some(2));
+        // The stream breaks: the log goes on from where it stood.
+        drop(pass);
+        applying.await.unwrap();
+        assert_eq!(applied(&log), Some(5));
+    }
+
+    #[tokio::test]
+    async fn what_a_snapshot_covers_is_applied_only_if_it_is_given_up() {
+        let (gate, log) = (Arc::new(Gate::default()), log_of(9));
+        let pass = gate.begin(Arc::clone(&log)).await.unwrap();
+        pass.received(EntryIndex(6)).await;
+        gate.apply(log.as_ref(), EntryIndex(4)).await.unwrap();
+        assert_eq!(applied(&log), None, "old values must not be written over the snapshot's");
+        pass.settle().await;
+        assert_eq!(applied(&log), Some(4), "the group did not accept it");
+        assert!(gate.is_open().await);
+    }
+
+    #[tokio::test]
+    async fn an_installed_snapshot_opens_the_gate_and_owes_nothing() {
+        let (gate, log) = (Arc::new(Gate::default()), log_of(9));
+        let pass = gate.begin(Arc::clone(&log)).await.unwrap();
+        pass.received(EntryIndex(6)).await;
+        gate.apply(log.as_ref(), EntryIndex(4)).await.unwrap();
+        let reset = || log.state().purged.is_some();
+        let waiting = gate.wait_until(reset);
+        tokio::pin!(waiting);
+        assert!(tokio::time::timeout(SHORT, &mut waiting).await.is_err());
+        log.reset(EntryId::new(1, 6), &[]).unwrap();
+        gate.installed().await;
+        waiting.await;
+        pass.settle().await;
+        assert_eq!(applied(&log), Some(6));
+    }
+
+    #[tokio::test]
+    async fn entries_beyond_the_snapshot_are_applied() {
+        let (gate, log) = (Arc::new(Gate::default()), log_of(9));
+        let pass = gate.begin(Arc::clone(&log)).await.unwrap();
+        pass.received(EntryIndex(3)).await;
+        gate.apply(log.as_ref(), EntryIndex(5)).await.unwrap();
+        pass.settle().await;
+        assert_eq!(applied(&log), Some(5));
+    }
+}

@@ -254,30 +254,49 @@ impl Group {
         (voter && now < lease.until).then_some(lease)
     }
 
-    /// Returns once this node's records have all that was acknowledged before the call, with the last
-    /// entry that is certainly among them. Reads after that are linearizable; with
-    /// [`ReadPolicy::Lease`] only if the lease still holds when the read is done.
+    /// Returns once this node's records have all that was acknowledged before the call. Reads after that are
+    /// linearizable; with [`ReadPolicy::Lease`] only if the [lease](Group::lease) still holds when
+    /// the read is done.
     ///
     /// # Errors
     /// [`Error::NotLeader`], [`Error::Timeout`].
-    pub async fn read_barrier(&self, policy: ReadPolicy) -> Result<EntryIndex> {
+    pub async fn read_barrier(&self, policy: ReadPolicy) -> Result<()> {
         let option = match policy {
-            ReadPolicy::Lease => {
-                if self.lease().is_some() {
-                    let applied = self.0.metrics.borrow_watched().last_applied;
-                    return Ok(EntryIndex(applied.map_or(0, |applied| applied.index())));
-                }
-                LinearizerOption::new(Some(self.0.timing.trusted_lease()), true)
-            }
+            // Whatever was acknowledged by this leader was applied here before.
+            ReadPolicy::Lease if self.lease().is_some() => return Ok(()),
+            ReadPolicy::Lease => LinearizerOption::new(Some(self.0.timing.trusted_lease()), true),
             ReadPolicy::ReadIndex => LinearizerOption::new(Some(Duration::ZERO), true),
         };
         let patience = 2 * self.0.timing.lease();
-        let option = option.with_wait_timeout(patience);
-        let linearizer = self.0.raft.get_read_linearizer(option).await?;
+        let linearizer =
+            self.0.raft.get_read_linearizer(option.with_wait_timeout(patience)).await?;
         match linearizer.try_await_ready(&self.0.raft, Some(patience)).await? {
-            Ok(state) => Ok(EntryIndex(state.read_log_id().index())),
+            Ok(_) => Ok(()),
             Err(_) => Err(Error::Timeout),
         }
+    }
+
+    /// On the leader: an entry at or after all that was acknowledged before the call. A follower that has
+    /// applied it ([`Group::wait_applied`]) may answer a read as linearizably as the leader.
+    ///
+    /// # Errors
+    /// [`Error::NotLeader`], [`Error::Timeout`].
+    pub async fn read_index(&self) -> Result<EntryIndex> {
+        let option = LinearizerOption::new(Some(Duration::ZERO), true);
+        let option = option.with_wait_timeout(2 * self.0.timing.lease());
+        let linearizer = self.0.raft.get_read_linearizer(option).await?;
+        Ok(EntryIndex(linearizer.read_log_id().index()))
+    }
+
+    /// Waits until reads on this node see `index`.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`], [`Error::Stopped`].
+    pub async fn wait_applied(&self, index: EntryIndex, within: Duration) -> Result<()> {
+        self.wait_metrics(within, |metrics| {
+            metrics.last_applied.filter(|applied| applied.index() >= index.0).map(|_| ())
+        })
+        .await
     }
 
     /// Whether this node leads and is ready to answer reads.
@@ -292,7 +311,7 @@ impl Group {
 
     /// The last entry that reads on this node see.
     pub fn applied(&self) -> Option<EntryId> {
-        self.0.metrics.borrow_watched().last_applied.as_ref().map(entry_id)
+        self.0.log.state().applied
     }
 
     /// The last entry that is known to be committed, if this node has heard from its leader lately: on a
@@ -402,7 +421,7 @@ impl Group {
     /// [`Error::Fenced`], [`Error::Stopped`]; [`Error::Timeout`] if it takes long.
     pub async fn purge(&self, up_to: EntryIndex) -> Result<()> {
         let reached = |id: Option<EntryId>| id.is_some_and(|id| id.index >= up_to);
-        let applied = self.status().applied;
+        let applied = self.applied();
         let Some(up_to) = applied.map(|applied| applied.index.min(up_to)) else { return Ok(()) };
         if reached(self.status().purged) {
             return Ok(());

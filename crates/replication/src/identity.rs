@@ -1,6 +1,6 @@
 //! Who a peer is, and the proof that it belongs.
 //!
-//! Every call carries headers:
+//! Every call carries headers, and so does every answer:
 //!
 //! ```text
 //!  aryavarth-protocol      the caller's protocol version
@@ -10,6 +10,9 @@
 //!  aryavarth-to            the node the caller means; 0: whoever is there
 //!  aryavarth-proof         HMAC-SHA-256 of all of these under the cluster's secret, in hex
 //! ```
+//!
+//! So each side knows the other: a caller would otherwise take a wiped disk at a known address for
+//! the node it was.
 //!
 //! The proof keeps out whoever does not know the secret, and a node that was configured for another
 //! cluster. It is not encryption: on a network that others can listen to, use TLS as well.

@@ -10,6 +10,7 @@
 //! wait are told; the next request opens a new one, after a pause if the last attempt failed.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use tonic::{Code, Status, Streaming};
 
 use crate::entry_log::ShardId;
 use crate::identity::Refusal;
-use crate::peers::{Client, say};
+use crate::peers::{Client, Signer, say};
 use crate::proto::{self, answer, request};
 
 /// Requests that wait for the writer before asking has to wait.
@@ -54,14 +55,18 @@ struct Asked {
 
 /// A peer's stream. Its task ends when the last handle is dropped.
 #[derive(Clone, Debug)]
-pub(crate) struct Link(mpsc::Sender<Asked>);
+pub(crate) struct Link {
+    queue: mpsc::Sender<Asked>,
+    /// Whether a test has cut the line: what is asked then goes nowhere.
+    cut: Arc<AtomicBool>,
+}
 
 impl Link {
     /// A stream over `client` that is opened when it is needed; not again within `pause` after it failed.
-    pub fn start(client: Client, pause: Duration) -> Link {
+    pub fn start(client: Client, signer: Signer, pause: Duration) -> Link {
         let (queue, asked) = mpsc::channel(QUEUE);
-        tokio::spawn(serve(client, asked, pause));
-        Link(queue)
+        tokio::spawn(serve(client, signer, asked, pause));
+        Link { queue, cut: Arc::default() }
     }
 
     /// Puts a request on its way. Waits only if too many wait already.
@@ -71,15 +76,28 @@ impl Link {
         body: request::Body,
     ) -> oneshot::Receiver<Result<answer::Body, Failure>> {
         let (reply, answer) = oneshot::channel();
-        // A task that is gone drops the reply, which says enough.
-        let _ = self.0.send(Asked { shard, body, reply }).await;
+        if !self.cut.load(Ordering::Relaxed) {
+            // A task that is gone drops the reply, which says enough.
+            let _ = self.queue.send(Asked { shard, body, reply }).await;
+        }
         answer
+    }
+
+    /// Cuts the line, or mends it.
+    #[cfg(feature = "simulation")]
+    pub fn set_cut(&self, cut: bool) {
+        self.cut.store(cut, Ordering::Relaxed);
     }
 }
 
 type Waiting = Arc<Mutex<HashMap<u64, Reply>>>;
 
-async fn serve(mut client: Client, mut asked: mpsc::Receiver<Asked>, pause: Duration) {
+async fn serve(
+    mut client: Client,
+    signer: Signer,
+    mut asked: mpsc::Receiver<Asked>,
+    pause: Duration,
+) {
     let mut failed: Option<(Instant, Failure)> = None;
     let mut first = Vec::new();
     while asked.recv_many(&mut first, TOGETHER).await > 0 {
@@ -89,7 +107,7 @@ async fn serve(mut client: Client, mut asked: mpsc::Receiver<Asked>, pause: Dura
             fail(first.drain(..).map(|asked| asked.reply), failure);
             continue;
         }
-        let outcome = converse(&mut client, &mut asked, &mut first).await;
+        let outcome = converse(&mut client, &signer, &mut asked, &mut first).await;
         let Err(failure) = outcome else { return };
         fail(first.drain(..).map(|asked| asked.reply), &failure);
         failed = Some((Instant::now(), failure));
@@ -106,6 +124,7 @@ fn fail(replies: impl Iterator<Item = Reply>, failure: &Failure) {
 /// Talks until the stream breaks, or until nobody has a handle any more.
 async fn converse(
     client: &mut Client,
+    signer: &Signer,
     asked: &mut mpsc::Receiver<Asked>,
     first: &mut Vec<Asked>,
 ) -> Result<(), Failure> {
@@ -114,7 +133,9 @@ async fn converse(
         outgoing.recv().await.map(|parcel| (parcel, outgoing))
     });
     let opened = client.link(outgoing).await;
-    let mut answers = opened.map_err(|status| failure(&status))?.into_inner();
+    let opened = opened.map_err(|status| failure(&status))?;
+    signer.verify(opened.metadata()).map_err(refused)?;
+    let mut answers = opened.into_inner();
     let waiting = Waiting::default();
     let outcome = tokio::select! {
         outcome = read(&mut answers, &waiting) => Err(outcome),
@@ -189,4 +210,9 @@ fn failure(status: &Status) -> Failure {
         (None, Code::Unimplemented) => Failure::Broken("not a node of a cluster".into()),
         (None, _) => Failure::Broken(say(status)),
     }
+}
+
+fn refused(refusal: Refusal) -> Failure {
+    tracing::warn!(%refusal, "a peer is not the node it should be");
+    Failure::Refused(refusal)
 }

@@ -20,8 +20,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::config::Timing;
 use crate::entry_log::{EntryId, EntryLog, ShardId};
 use crate::gate::Gate;
-use crate::identity::{Identity, NodeId, Passport};
-use crate::peers::identity_of;
+use crate::identity::{Identity, NodeId, Passport, Refusal};
 use crate::proto::{self, answer, peer_server, request, snapshot_part};
 use crate::runtime::Moment;
 use crate::snapshot::{Incoming, SnapshotData};
@@ -85,6 +84,17 @@ fn unavailable(why: impl ToString) -> answer::Body {
 }
 
 impl Listener {
+    fn caller<T>(&self, request: &Request<T>) -> Result<Identity, Status> {
+        self.passport.check(request.metadata()).map_err(Refusal::into_status)
+    }
+
+    /// An answer with our identity on it, so that the caller knows who gave it.
+    fn signed<T>(&self, caller: Identity, body: T) -> Response<T> {
+        let mut response = Response::new(body);
+        self.passport.sign(response.metadata_mut(), caller.node);
+        response
+    }
+
     fn shard(number: u32) -> Option<ShardId> {
         u16::try_from(number).ok().map(ShardId)
     }
@@ -293,14 +303,8 @@ impl peer_server::Peer for Listener {
         &self,
         request: Request<proto::HelloRequest>,
     ) -> Result<Response<proto::HelloReply>, Status> {
-        identity_of(&self.passport, request.metadata())?;
-        let Identity { cluster, node, incarnation } = self.passport.identity;
-        Ok(Response::new(proto::HelloReply {
-            cluster: cluster.0,
-            node: node.0,
-            incarnation: incarnation.0,
-            protocol: self.passport.protocol,
-        }))
+        let caller = self.caller(&request)?;
+        Ok(self.signed(caller, proto::HelloReply {}))
     }
 
     type LinkStream = BoxStream<'static, Result<proto::Answers, Status>>;
@@ -309,7 +313,7 @@ impl peer_server::Peer for Listener {
         &self,
         request: Request<Streaming<proto::Parcel>>,
     ) -> Result<Response<Self::LinkStream>, Status> {
-        identity_of(&self.passport, request.metadata())?;
+        let caller = self.caller(&request)?;
         let (answers, outgoing) = mpsc::channel(ANSWERS);
         tokio::spawn(self.clone().serve_link(request.into_inner(), answers));
         let outgoing = stream::unfold(outgoing, |mut outgoing| async {
@@ -320,30 +324,30 @@ impl peer_server::Peer for Listener {
             let answers = together.into_iter().flatten().collect();
             Some((Ok(proto::Answers { answers }), outgoing))
         });
-        Ok(Response::new(Box::pin(outgoing)))
+        Ok(self.signed(caller, Box::pin(outgoing)))
     }
 
     async fn install_snapshot(
         &self,
         request: Request<Streaming<proto::SnapshotPart>>,
     ) -> Result<Response<proto::SnapshotReply>, Status> {
-        identity_of(&self.passport, request.metadata())?;
+        let caller = self.caller(&request)?;
         let reply = self.receive(request.into_inner()).await;
         if let Err(status) = &reply {
             tracing::warn!(why = status.message(), "a snapshot was given up");
         }
-        reply.map(Response::new)
+        reply.map(|reply| self.signed(caller, reply))
     }
 
     async fn forward(
         &self,
         request: Request<proto::ForwardRequest>,
     ) -> Result<Response<proto::ForwardReply>, Status> {
-        let from = identity_of(&self.passport, request.metadata())?;
+        let from = self.caller(&request)?;
         let Some(forwarded) = &self.forwarded else {
             return Err(Status::unimplemented("nothing is forwarded to this node"));
         };
         let body = forwarded.answer(from.node, request.into_inner().body).await;
-        Ok(Response::new(proto::ForwardReply { body }))
+        Ok(self.signed(from, proto::ForwardReply { body }))
     }
 }

@@ -235,7 +235,7 @@ mod suite {
     use openraft::testing::log::{StoreBuilder, Suite};
 
     use super::*;
-    use crate::entry_log::ShardId;
+    use crate::entry_log::{EntryId, ShardId};
     use crate::memory::{Memory, MemoryStore};
     use crate::state_machine::ShardMachine;
     use crate::store::NodeStore;
@@ -259,5 +259,51 @@ mod suite {
     #[tokio::test(flavor = "multi_thread")]
     async fn openrafts_suite_passes() {
         Suite::test_all(Builder).await.unwrap();
+    }
+
+    async fn filled(entries: u64) -> LogStore {
+        let ((), mut logs, _) = Builder.build().await.unwrap();
+        for index in 0..entries {
+            let log_id = log_id(EntryId::new(1, index));
+            let entry = Entry { log_id, payload: EntryPayload::Blank };
+            logs.append([entry], IOFlushed::noop()).await.unwrap();
+        }
+        logs
+    }
+
+    fn indexes(entries: &[Entry]) -> Vec<u64> {
+        entries.iter().map(|entry| entry.log_id.index()).collect()
+    }
+
+    #[tokio::test]
+    async fn what_a_follower_needs_and_the_log_lacks_is_an_error_and_no_empty_message() {
+        let mut logs = filled(10).await;
+        logs.purge(log_id(EntryId::new(1, 4))).await.unwrap();
+        assert_eq!(indexes(&logs.limited_get_log_entries(5, 8).await.unwrap()), [5, 6, 7]);
+        assert!(logs.limited_get_log_entries(4, 8).await.is_err());
+        assert!(logs.limited_get_log_entries(10, 11).await.is_err());
+        assert!(logs.limited_get_log_entries(8, 8).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_the_tail_no_longer_keeps_is_read_from_the_log() {
+        let mut logs = filled(10).await;
+        logs.tail.purge(6);
+        assert_eq!(indexes(&logs.try_get_log_entries(3..9).await.unwrap()), [3, 4, 5, 6, 7, 8]);
+        logs.tail.clear();
+        assert_eq!(logs.try_get_log_entries(..).await.unwrap().len(), 10);
+    }
+
+    #[tokio::test]
+    async fn a_truncation_is_seen_by_readers_at_once() {
+        let mut logs = filled(10).await;
+        let mut reader = logs.get_log_reader().await;
+        logs.truncate_after(Some(log_id(EntryId::new(1, 3)))).await.unwrap();
+        assert_eq!(indexes(&reader.try_get_log_entries(2..9).await.unwrap()), [2, 3]);
+        let log_id = log_id(EntryId::new(2, 4));
+        let entry = Entry { log_id, payload: EntryPayload::Blank };
+        logs.append([entry], IOFlushed::noop()).await.unwrap();
+        let read = reader.try_get_log_entries(4..9).await.unwrap();
+        assert_eq!(read[0].log_id, log_id);
     }
 }

@@ -18,9 +18,7 @@ use crate::config::Timing;
 use crate::entry_log::ShardId;
 use crate::error::{Error, Result};
 use crate::group::{Group, Surroundings};
-use crate::identity::{
-    ClusterId, Identity, Incarnation, NodeId, PROTOCOL, Passport, Roster, Secret,
-};
+use crate::identity::{Identity, NodeId, PROTOCOL, Passport, Roster, Secret};
 use crate::listener::{Forwarded, Listener, Seats};
 use crate::peers::{CONNECTION_WINDOW, MAX_MESSAGE, Peers, STREAM_WINDOW, failure};
 use crate::proto;
@@ -219,12 +217,8 @@ impl Node {
         let reply = tokio::time::timeout(patience, asked).await.map_err(|_| {
             Error::Unreachable { address: address.to_owned(), cause: "no answer in time".into() }
         })?;
-        let reply = reply.map_err(|status| failure(address, &status))?.into_inner();
-        Ok(Identity {
-            cluster: ClusterId(reply.cluster),
-            node: NodeId(reply.node),
-            incarnation: Incarnation(reply.incarnation),
-        })
+        let reply = reply.map_err(|status| failure(address, &status))?;
+        Ok(self.around.peers.signer(NodeId(0)).verify(reply.metadata())?)
     }
 
     /// Sends bytes to another node's [`Forwarded`], and waits for its answer.
@@ -244,7 +238,15 @@ impl Node {
             address: address.to_owned(),
             cause: "no answer in time".into(),
         })?;
-        Ok(reply.map_err(|status| failure(address, &status))?.into_inner().body)
+        let reply = reply.map_err(|status| failure(address, &status))?;
+        self.around.peers.signer(node).verify(reply.metadata())?;
+        Ok(reply.into_inner().body)
+    }
+
+    /// From now on nothing this node asks reaches these nodes, and all others are reached again.
+    #[cfg(feature = "simulation")]
+    pub fn sever(&self, nodes: &[NodeId]) {
+        self.around.peers.sever(nodes);
     }
 
     /// Hands over what it leads, ends all groups, and stops listening.

@@ -24,7 +24,7 @@ use tonic::{Request, Status};
 
 use crate::config::Timing;
 use crate::error::{Error, Result};
-use crate::identity::{NodeId, Passport, Refusal};
+use crate::identity::{Identity, NodeId, Passport, Refusal};
 use crate::link::Link;
 use crate::proto::peer_client::PeerClient;
 
@@ -50,6 +50,15 @@ impl Interceptor for Signer {
     }
 }
 
+impl Signer {
+    /// Who answered, if it is whom we called: an answer bears the same headers as a call.
+    pub fn verify(&self, headers: &MetadataMap) -> std::result::Result<Identity, Refusal> {
+        let identity = self.passport.check(headers)?;
+        let meant = self.to == NodeId(0) || self.to == identity.node;
+        if meant { Ok(identity) } else { Err(Refusal::NotMe) }
+    }
+}
+
 /// All peers of this node.
 #[derive(Clone)]
 pub(crate) struct Peers(Arc<Shared>);
@@ -60,6 +69,8 @@ struct Shared {
     from: IpAddr,
     tls: Option<ClientTlsConfig>,
     peers: Mutex<HashMap<(NodeId, String), Arc<Peer>>>,
+    #[cfg(feature = "simulation")]
+    severed: Mutex<Vec<NodeId>>,
 }
 
 /// One peer at one address.
@@ -82,7 +93,26 @@ impl Peers {
         from: IpAddr,
         tls: Option<ClientTlsConfig>,
     ) -> Peers {
-        Peers(Arc::new(Shared { passport, timing, from, tls, peers: Mutex::default() }))
+        Peers(Arc::new(Shared {
+            passport,
+            timing,
+            from,
+            tls,
+            peers: Mutex::default(),
+            #[cfg(feature = "simulation")]
+            severed: Mutex::default(),
+        }))
+    }
+
+    /// Cuts the lines to these nodes, and mends those to all others.
+    #[cfg(feature = "simulation")]
+    pub fn sever(&self, nodes: &[NodeId]) {
+        *self.0.severed.lock().unwrap_or_else(PoisonError::into_inner) = nodes.to_vec();
+        let peers = self.0.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((node, _), peer) in peers.iter() {
+            peer.urgent.set_cut(nodes.contains(node));
+            peer.entries.set_cut(nodes.contains(node));
+        }
     }
 
     /// The peer at this address.
@@ -96,10 +126,16 @@ impl Peers {
         }
         let pause = Duration::from_millis(self.0.timing.heartbeat);
         let peer = Arc::new(Peer {
-            urgent: Link::start(self.client(node, address)?, pause),
-            entries: Link::start(self.client(node, address)?, pause),
+            urgent: Link::start(self.client(node, address)?, self.signer(node), pause),
+            entries: Link::start(self.client(node, address)?, self.signer(node), pause),
             bulk: self.client(node, address)?,
         });
+        #[cfg(feature = "simulation")]
+        {
+            let severed = self.0.severed.lock().unwrap_or_else(PoisonError::into_inner);
+            peer.urgent.set_cut(severed.contains(&node));
+            peer.entries.set_cut(severed.contains(&node));
+        }
         // A node that moved is reached at its new address only.
         peers.retain(|(known, _), _| *known != node);
         peers.insert((node, address.to_owned()), Arc::clone(&peer));
@@ -111,12 +147,16 @@ impl Peers {
     /// # Errors
     /// If it is no address.
     pub fn client(&self, node: NodeId, address: &str) -> Result<Client> {
-        let signer = Signer { passport: Arc::clone(&self.0.passport), to: node };
         let channel = self.endpoint(address)?.connect_lazy();
-        let service = InterceptedService::new(channel, signer);
+        let service = InterceptedService::new(channel, self.signer(node));
         Ok(PeerClient::new(service)
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE))
+    }
+
+    /// What names this node to `node`, and judges its answers.
+    pub fn signer(&self, node: NodeId) -> Signer {
+        Signer { passport: Arc::clone(&self.0.passport), to: node }
     }
 
     fn endpoint(&self, address: &str) -> Result<Endpoint> {
@@ -163,12 +203,4 @@ pub(crate) fn say(status: &Status) -> String {
         cause = error.source();
     }
     text
-}
-
-/// The headers of a call, for who answers it.
-pub(crate) fn identity_of(
-    passport: &Passport,
-    headers: &MetadataMap,
-) -> std::result::Result<crate::identity::Identity, Status> {
-    passport.check(headers).map_err(Refusal::into_status)
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use aryavarth::WriteBatch;
 use aryavarth_replication::memory::{Memory, MemoryStore, Records};
 use aryavarth_replication::{
-    Basis, ClusterId, EntryIndex, Group, Identity, Incarnation, Node, NodeConfig, NodeId, Result,
-    Role, Roster, Secret, ShardId, Timing, Tls,
+    Basis, ClusterId, EntryIndex, Error, Group, Identity, Incarnation, Node, NodeConfig, NodeId,
+    Result, Role, Roster, Secret, ShardId, Timing, Tls,
 };
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A node with threads of its own, so that dropping it is like killing its process.
 pub struct Process {
-    pub node: Arc<Node>,
+    node: Option<Arc<Node>>,
     pub store: Arc<MemoryStore>,
     config: NodeConfig,
     runtime: Option<Runtime>,
@@ -34,9 +34,26 @@ impl Process {
             .enable_all()
             .build()
             .unwrap();
-        let starting = Node::start(config.clone(), Arc::new(Memory(Arc::clone(&store))), None);
-        let node = runtime.spawn(starting).await.unwrap()?;
-        Ok(Process { node: Arc::new(node), store, config, runtime: Some(runtime) })
+        let mut process = Process { node: None, store, config, runtime: Some(runtime) };
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let store = Arc::new(Memory(Arc::clone(&process.store)));
+            let starting = Node::start(process.config.clone(), store, None);
+            match process.run(starting).await {
+                Ok(node) => process.node = Some(Arc::new(node)),
+                // The one that was killed here has not let go of the address yet.
+                Err(Error::Listen { .. }) if Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            return Ok(process);
+        }
+    }
+
+    pub fn node(&self) -> Arc<Node> {
+        Arc::clone(self.node.as_ref().unwrap())
     }
 
     /// Runs on this node's threads, as whatever calls into a node does.
@@ -48,7 +65,7 @@ impl Process {
     }
 
     pub fn group(&self) -> Group {
-        self.node.group(SHARD).unwrap()
+        self.node().group(SHARD).unwrap()
     }
 
     pub fn id(&self) -> NodeId {
@@ -97,7 +114,9 @@ pub fn config(number: u8, port: u16) -> NodeConfig {
 pub fn port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Below the ports that the system gives to outgoing connections.
-    20_000 + u16::try_from(std::process::id() % 10_000).unwrap() + NEXT.fetch_add(1, Ordering::SeqCst)
+    20_000
+        + u16::try_from(std::process::id() % 10_000).unwrap()
+        + NEXT.fetch_add(1, Ordering::SeqCst)
 }
 
 pub struct Cluster {
@@ -132,7 +151,7 @@ impl Cluster {
     pub async fn add(&mut self, number: u8) -> &Process {
         let store = MemoryStore::new(Duration::from_millis(2));
         let process = Process::start(self.config(number), store).await.unwrap();
-        let node = Arc::clone(&process.node);
+        let node = process.node();
         process.run(async move { node.create_group(SHARD).await.unwrap() }).await;
         self.processes.push(process);
         self.processes.last().unwrap()
@@ -140,9 +159,8 @@ impl Cluster {
 
     /// The place of the node that leads and is ready.
     pub async fn leader(&self) -> usize {
-        let found = eventually(|| {
-            self.processes.iter().position(|process| process.group().is_leader())
-        });
+        let found =
+            eventually(|| self.processes.iter().position(|process| process.group().is_leader()));
         found.await.expect("somebody leads")
     }
 

@@ -51,8 +51,8 @@ async fn a_group_of_one_grows_to_three_and_loses_its_first_node() {
     let removed = cluster.processes[leader].id();
     let left: BTreeSet<NodeId> = cluster.voters().into_iter().filter(|id| *id != removed).collect();
     let group = cluster.processes[leader].group();
-    let change = cluster.processes[leader]
-        .run(async move { group.set_voters(&left, Removed::Leave).await });
+    let change =
+        cluster.processes[leader].run(async move { group.set_voters(&left, Removed::Leave).await });
     change.await.unwrap();
     let gone = cluster.processes.remove(leader);
     // It leads until its removal is known, and not for long after.
@@ -66,7 +66,8 @@ async fn a_group_of_one_grows_to_three_and_loses_its_first_node() {
 async fn who_is_no_member_cannot_vote_and_a_follower_cannot_change_members() {
     let cluster = Cluster::start(3).await;
     let leader = cluster.leader().await;
-    let (lead, follow) = (cluster.processes[leader].group(), cluster.processes[(leader + 1) % 3].group());
+    let (lead, follow) =
+        (cluster.processes[leader].group(), cluster.processes[(leader + 1) % 3].group());
     let stranger = [NodeId(1), NodeId(9)].into();
     let refused = lead.set_voters(&stranger, Removed::Leave).await;
     assert!(matches!(refused, Err(Error::Change { .. })), "{refused:?}");
