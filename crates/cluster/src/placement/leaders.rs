@@ -34,6 +34,21 @@ pub fn spread_leaders(choices: &[Choice]) -> Vec<Option<NodeId>> {
     spread.leaders
 }
 
+/// The next leadership to hand over on the way to an even spread: which group, and to whom.
+///
+/// Handed over one at a time, each looked for anew, leaders come to rest: a step makes the spread more
+/// even, or leaves it as even and the shortest chain shorter by one.
+pub fn next_transfer(choices: &[Choice]) -> Option<(usize, NodeId)> {
+    let spread = Spread::new(choices);
+    let mut settled = spread.leaders.iter().zip(choices).enumerate();
+    let misplaced = settled.find_map(|(index, (leader, choice))| {
+        let to = leader.filter(|_| choice.current.is_some() && choice.current != *leader)?;
+        Some((index, to))
+    });
+    // The last link comes first: its end has room.
+    misplaced.or_else(|| spread.shortest_chain()?.first().copied())
+}
+
 struct Spread<'c> {
     choices: &'c [Choice],
     leaders: Vec<Option<NodeId>>,
@@ -76,9 +91,7 @@ impl<'c> Spread<'c> {
 
     /// Moves one leadership along one chain, if there is one.
     fn improve(&mut self) -> bool {
-        let mut nodes: Vec<_> = self.load.iter().map(|(&node, &load)| (load, node)).collect();
-        nodes.sort_unstable_by(|one, other| other.cmp(one));
-        let chain = nodes.into_iter().find_map(|(load, node)| self.chain(node, load));
+        let chain = self.shortest_chain();
         let found = chain.is_some();
         for (index, node) in chain.into_iter().flatten() {
             self.lead(index, node);
@@ -86,7 +99,15 @@ impl<'c> Spread<'c> {
         found
     }
 
-    /// The shortest chain from a node with `load` to one with two fewer: which group goes to whom.
+    fn shortest_chain(&self) -> Option<Vec<(usize, NodeId)>> {
+        let mut nodes: Vec<_> = self.load.iter().map(|(&node, &load)| (load, node)).collect();
+        nodes.sort_unstable_by(|one, other| other.cmp(one));
+        let chains = nodes.into_iter().filter_map(|(load, node)| self.chain(node, load));
+        chains.min_by_key(Vec::len)
+    }
+
+    /// The shortest chain from a node with `load` to one with two fewer, its last link first: which
+    /// group goes to whom.
     fn chain(&self, start: NodeId, load: usize) -> Option<Vec<(usize, NodeId)>> {
         let mut steps = Steps::new();
         let mut queue = VecDeque::from([start]);
@@ -234,6 +255,26 @@ mod tests {
                 .map(|(choice, &current)| Choice { current, ..choice })
                 .collect();
             prop_assert_eq!(spread_leaders(&settled), leaders);
+        }
+
+        #[test]
+        fn handed_over_one_by_one_they_come_to_rest(
+            choices in proptest::collection::vec(any_choice(), 0..7),
+        ) {
+            let mut choices: Vec<_> =
+                choices.into_iter().filter(|choice| choice.current.is_some()).collect();
+            let best = best_maximum(&choices);
+            let mut steps = 0;
+            while let Some((index, to)) = next_transfer(&choices) {
+                prop_assert!(choices[index].candidates.contains(&to));
+                prop_assert!(choices[index].current.replace(to) != Some(to));
+                steps += 1;
+                prop_assert!(steps <= 4 * choices.len());
+            }
+            let able = choices.iter().filter(|choice| !choice.candidates.is_empty());
+            let mut load = BTreeMap::<NodeId, usize>::new();
+            able.for_each(|choice| *load.entry(choice.current.unwrap()).or_default() += 1);
+            prop_assert_eq!(load.values().copied().max().unwrap_or(0), best);
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::node::{NodeId, NodeSet, NodeState, Zone};
 use crate::shards::ShardId;
 use crate::topology::{Replicas, ReplicationFactor, Topology};
 
-pub use leaders::{Choice, spread_leaders};
+pub use leaders::{Choice, next_transfer, spread_leaders};
 
 /// Where the replicas of all groups should be.
 #[derive(Clone, Debug, PartialEq, Eq)]

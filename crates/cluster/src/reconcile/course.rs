@@ -7,8 +7,8 @@
 //! | somebody new is not a learner yet | `AddLearner`, or wait until it can be reached |
 //! | somebody new is behind | wait |
 //! | no majority of the outcome can be reached | wait |
-//! | the leader goes, and another voter stays | `TransferLeader` to it |
 //! | the leader goes, and no voter stays | `ChangeVoters` to old and new together |
+//! | the leader goes | `TransferLeader` to a voter that stays and has all, or wait for one |
 //! | otherwise | `ChangeVoters` to the outcome |
 
 use crate::node::{NodeId, NodeSet, NodeState};
@@ -51,12 +51,12 @@ impl Course<'_> {
         if outcome.contains(&self.sight.leader) {
             return Some(Step::ChangeVoters { shard, voters: outcome });
         }
-        if let Some(to) = self.successor(&outcome) {
-            return Some(Step::TransferLeader { shard, to });
+        if outcome.is_disjoint(&self.sight.voters) {
+            let both: NodeSet = self.sight.voters.union(&outcome).copied().collect();
+            let reached = self.view.observed.reaches_majority(&both);
+            return reached.then_some(Step::ChangeVoters { shard, voters: both });
         }
-        let both: NodeSet = self.sight.voters.union(&self.step.add).copied().collect();
-        let widens = both != self.sight.voters && self.view.observed.reaches_majority(&both);
-        widens.then_some(Step::ChangeVoters { shard, voters: both })
+        self.successor(&outcome).map(|to| Step::TransferLeader { shard, to })
     }
 
     /// Whether the move should be given up: before anybody new has a vote, when somebody new will not

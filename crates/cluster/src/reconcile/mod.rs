@@ -27,7 +27,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use crate::node::{NodeId, NodeSet, NodeState};
-use crate::placement::{Choice, spread_leaders, wanted_voters};
+use crate::placement::{Choice, next_transfer, wanted_voters};
 use crate::reconcile::course::Course;
 use crate::shards::ShardId;
 use crate::topology::{Change, Move, Replicas, Topology};
@@ -291,12 +291,8 @@ impl<'v> View<'v> {
     fn leader(&self) -> Option<Step> {
         let (shards, choices): (Vec<_>, Vec<_>) =
             self.seen().map(|(shard, group, sight)| (shard, self.choice(group, sight))).unzip();
-        let leaders = spread_leaders(&choices);
-        let mut all = shards.into_iter().zip(choices).zip(leaders);
-        all.find_map(|((shard, choice), leader)| {
-            let to = leader.filter(|_| choice.current != leader)?;
-            Some(Step::TransferLeader { shard, to })
-        })
+        let (index, to) = next_transfer(&choices)?;
+        Some(Step::TransferLeader { shard: shards[index], to })
     }
 
     /// Who may lead a group: who is there, is to stay, and has what the leader has.

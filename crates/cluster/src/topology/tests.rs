@@ -229,7 +229,8 @@ fn voters_found_otherwise_are_adopted() {
 #[test]
 fn broken_invariants_are_named() {
     let good = active(2, 3, &[None; 3]);
-    let broken: [(&str, fn(&mut Topology)); 9] = [
+    type Damage = fn(&mut Topology);
+    let broken: [(&str, Damage); 9] = [
         ("epoch", |t| t.epoch = Epoch(0)),
         ("0 nodes", |t| t.nodes.clear()),
         ("yet to be named", |t| t.next_node = NodeId(3)),
