@@ -1,0 +1,193 @@
+//! Shards: the slots in contiguous ranges, one for each Raft group that holds data.
+//!
+//! ```text
+//!  slots   0 ─────── 5460 │ 5461 ────── 10922 │ 10923 ───── 16383       three shards
+//!  shard         1        │         2         │         3
+//! ```
+//!
+//! Their number is chosen when the cluster is made and never changes: growing moves replicas of
+//! shards, never single slots. Group 0 is the meta group, which owns no slot.
+//!
+//! # Invariants
+//! - Every slot has exactly one shard.
+//! - The sizes of two shards differ by one slot at most.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use crate::error::{Error, Result};
+use crate::slot::Slot;
+
+const SLOTS: u32 = Slot::COUNT as u32;
+
+/// A Raft group: 0 is the meta group, 1 and up are shards with data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardId(pub u16);
+
+impl ShardId {
+    /// The group that holds the topology.
+    pub const META: ShardId = ShardId(0);
+}
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// How many shards with data a cluster has: 1 to 1024. Fixed for its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardCount(u16);
+
+/// Where the keys of a command are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// All in this slot of this shard.
+    Shard(ShardId, Slot),
+    /// In more than one slot, which a command may not have, be it one shard that owns them.
+    CrossSlot,
+    /// It has no keys: any node may answer.
+    NoKeys,
+}
+
+impl ShardCount {
+    /// What a cluster gets unless told otherwise.
+    pub const DEFAULT: ShardCount = ShardCount(16);
+    /// The most a cluster may have.
+    pub const MAX: ShardCount = ShardCount(1024);
+
+    /// So many shards.
+    ///
+    /// # Errors
+    /// [`Error::ShardCount`] if that is none, or more than [`ShardCount::MAX`].
+    pub fn new(count: u16) -> Result<ShardCount> {
+        match (1..=Self::MAX.0).contains(&count) {
+            true => Ok(ShardCount(count)),
+            false => Err(Error::ShardCount { count }),
+        }
+    }
+
+    /// The number.
+    pub fn get(self) -> u16 {
+        self.0
+    }
+
+    /// The shards with data, in the order of their slots.
+    pub fn shards(self) -> impl DoubleEndedIterator<Item = ShardId> + Clone {
+        (1..=self.0).map(ShardId)
+    }
+
+    /// All Raft groups: the meta group, then the shards.
+    pub fn groups(self) -> impl DoubleEndedIterator<Item = ShardId> + Clone {
+        (0..=self.0).map(ShardId)
+    }
+
+    /// The shard that owns a slot.
+    pub fn shard_of(self, slot: Slot) -> ShardId {
+        // The greatest i with ⌊i · slots / shards⌋ ≤ slot, shards counted from 0.
+        let before = ((u32::from(slot.number()) + 1) * u32::from(self.0) - 1) / SLOTS;
+        ShardId(before as u16 + 1)
+    }
+
+    /// The slots of a shard. None for the meta group and for shards that are not there.
+    pub fn slots_of(self, shard: ShardId) -> Option<RangeInclusive<u16>> {
+        if !(1..=self.0).contains(&shard.0) {
+            return None;
+        }
+        let start = |index: u16| (u32::from(index) * SLOTS / u32::from(self.0)) as u16;
+        Some(start(shard.0 - 1)..=start(shard.0) - 1)
+    }
+
+    /// Where a command with these keys belongs.
+    pub fn route<'k>(self, keys: impl IntoIterator<Item = &'k [u8]>) -> Route {
+        let mut slots = keys.into_iter().map(Slot::of);
+        let Some(slot) = slots.next() else { return Route::NoKeys };
+        match slots.all(|other| other == slot) {
+            true => Route::Shard(self.shard_of(slot), slot),
+            false => Route::CrossSlot,
+        }
+    }
+}
+
+impl fmt::Display for ShardCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts() -> impl Iterator<Item = ShardCount> {
+        (1..=1024).map(|count| ShardCount::new(count).unwrap())
+    }
+
+    #[test]
+    fn bounds_of_the_count() {
+        assert_eq!(ShardCount::new(0), Err(Error::ShardCount { count: 0 }));
+        assert_eq!(ShardCount::new(1025), Err(Error::ShardCount { count: 1025 }));
+        assert_eq!(ShardCount::new(1024), Ok(ShardCount::MAX));
+    }
+
+    #[test]
+    fn ranges_follow_one_another_and_cover_all_slots() {
+        for count in counts() {
+            let mut next = 0;
+            for shard in count.shards() {
+                let slots = count.slots_of(shard).unwrap();
+                assert_eq!(*slots.start(), next);
+                next = slots.end() + 1;
+            }
+            assert_eq!(next, Slot::COUNT);
+        }
+    }
+
+    #[test]
+    fn sizes_differ_by_one_at_most() {
+        for count in counts() {
+            let sizes = count.shards().map(|shard| count.slots_of(shard).unwrap().len());
+            let (least, most) =
+                sizes.fold((usize::MAX, 0), |(low, high), size| (low.min(size), high.max(size)));
+            assert!(most - least <= 1, "{count} shards: {least} to {most} slots");
+        }
+    }
+
+    #[test]
+    fn the_shard_of_a_slot_has_it_in_its_range() {
+        for count in counts() {
+            for shard in count.shards() {
+                let slots = count.slots_of(shard).unwrap();
+                for number in [*slots.start(), *slots.end()] {
+                    assert_eq!(count.shard_of(Slot::new(number).unwrap()), shard);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_meta_group_owns_nothing() {
+        let count = ShardCount::DEFAULT;
+        assert_eq!(count.slots_of(ShardId::META), None);
+        assert_eq!(count.slots_of(ShardId(17)), None);
+        assert_eq!(count.groups().count(), 17);
+    }
+
+    #[test]
+    fn keys_of_one_slot_go_together() {
+        let count = ShardCount::DEFAULT;
+        let slot = Slot::of(b"user");
+        let shard = count.shard_of(slot);
+        let route = |keys: &[&str]| count.route(keys.iter().map(|key| key.as_bytes()));
+        assert_eq!(route(&[]), Route::NoKeys);
+        assert_eq!(route(&["user"]), Route::Shard(shard, slot));
+        assert_eq!(route(&["{user}.a", "{user}.b", "user"]), Route::Shard(shard, slot));
+        assert_eq!(route(&["user", "other"]), Route::CrossSlot);
+    }
+
+    #[test]
+    fn two_slots_of_one_shard_are_two_slots() {
+        let one = ShardCount::new(1).unwrap();
+        assert_eq!(one.route([&b"foo"[..], b"bar"]), Route::CrossSlot);
+    }
+}
