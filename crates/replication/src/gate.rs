@@ -171,13 +171,13 @@ mod tests {
 
     use super::*;
     use crate::entry_log::{EntryId, NewEntry, Payload, ShardId};
-    use crate::memory::{Memory, MemoryStore};
     use crate::store::NodeStore;
+    use crate::testing::SimStore;
 
     const SHORT: Duration = Duration::from_millis(30);
 
     fn log_of(entries: u64) -> Arc<dyn EntryLog> {
-        let log = Memory(MemoryStore::new(Duration::ZERO)).log(ShardId(1)).unwrap();
+        let log = SimStore::new(ShardId(1), Duration::ZERO).log(ShardId(1)).unwrap();
         for index in 0..entries {
             let mut batch = WriteBatch::new();
             batch.set("k", index.to_string());

@@ -35,7 +35,7 @@ pub mod identity;
 pub mod listener;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
-pub mod memory;
+pub mod testing;
 pub mod node;
 pub mod status;
 pub mod store;

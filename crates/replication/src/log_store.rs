@@ -236,15 +236,15 @@ mod suite {
 
     use super::*;
     use crate::entry_log::{EntryId, ShardId};
-    use crate::memory::{Memory, MemoryStore};
     use crate::state_machine::ShardMachine;
     use crate::store::NodeStore;
+    use crate::testing::SimStore;
 
     struct Builder;
 
     impl StoreBuilder<TypeConfig, LogStore, ShardMachine> for Builder {
         async fn build(&self) -> Result<((), LogStore, ShardMachine), StorageError<TypeConfig>> {
-            let store = Memory(MemoryStore::forgiving());
+            let store = SimStore::new(ShardId(1), std::time::Duration::ZERO);
             let data = Arc::new(store.clone());
             let syncer = {
                 let store = store.clone();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use aryavarth::WriteBatch;
-use aryavarth_replication::memory::{Memory, MemoryStore, Records};
+use aryavarth_replication::testing::{Records, SimStore};
 use aryavarth_replication::{
     Basis, ClusterId, EntryIndex, Error, Group, Identity, Incarnation, Node, NodeConfig, NodeId,
     Result, Role, Roster, Secret, ShardId, Timing, Tls,
@@ -22,13 +22,13 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// A node with threads of its own, so that dropping it is like killing its process.
 pub struct Process {
     node: Option<Arc<Node>>,
-    pub store: Arc<MemoryStore>,
+    pub store: SimStore,
     config: NodeConfig,
     runtime: Option<Runtime>,
 }
 
 impl Process {
-    pub async fn start(config: NodeConfig, store: Arc<MemoryStore>) -> Result<Process> {
+    pub async fn start(config: NodeConfig, store: SimStore) -> Result<Process> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -37,7 +37,7 @@ impl Process {
         let mut process = Process { node: None, store, config, runtime: Some(runtime) };
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let store = Arc::new(Memory(Arc::clone(&process.store)));
+            let store = Arc::new(process.store.clone());
             let starting = Node::start(process.config.clone(), store, None);
             match process.run(starting).await {
                 Ok(node) => process.node = Some(Arc::new(node)),
@@ -77,13 +77,13 @@ impl Process {
     }
 
     pub fn records(&self) -> Records {
-        self.store.records(SHARD)
+        self.store.records()
     }
 
     /// Ends it without a word. What was not synced is lost.
-    pub fn kill(mut self) -> (NodeConfig, Arc<MemoryStore>) {
+    pub fn kill(mut self) -> (NodeConfig, SimStore) {
         self.runtime.take().unwrap().shutdown_background();
-        (self.config.clone(), self.store.crashed())
+        (self.config.clone(), self.store.crashed(SHARD))
     }
 }
 
@@ -149,7 +149,7 @@ impl Cluster {
 
     /// A node with an empty group, member of nothing.
     pub async fn add(&mut self, number: u8) -> &Process {
-        let store = MemoryStore::new(Duration::from_millis(2));
+        let store = SimStore::new(SHARD, Duration::from_millis(2));
         let process = Process::start(self.config(number), store).await.unwrap();
         let node = process.node();
         process.run(async move { node.create_group(SHARD).await.unwrap() }).await;
@@ -165,7 +165,7 @@ impl Cluster {
     }
 
     /// Takes a node out, killed.
-    pub fn kill(&mut self, place: usize) -> (NodeConfig, Arc<MemoryStore>) {
+    pub fn kill(&mut self, place: usize) -> (NodeConfig, SimStore) {
         self.processes.remove(place).kill()
     }
 

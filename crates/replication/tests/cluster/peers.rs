@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aryavarth_replication::memory::MemoryStore;
+use aryavarth_replication::testing::SimStore;
 use aryavarth_replication::{
     ClusterId, Error, Incarnation, NodeConfig, NodeId, Refusal, Secret, Tls,
 };
@@ -12,7 +12,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use crate::harness::{Cluster, Process, SHARD, eventually};
 
 async fn start(config: NodeConfig) -> Process {
-    Process::start(config, MemoryStore::new(Duration::ZERO)).await.unwrap()
+    Process::start(config, SimStore::new(SHARD, Duration::ZERO)).await.unwrap()
 }
 
 async fn hello(from: &Process, to: &Process) -> Result<aryavarth_replication::Identity, Error> {
@@ -68,7 +68,7 @@ async fn a_member_with_a_wrong_secret_takes_no_part() {
     let leader = cluster.leader().await;
     let (mut config, store) = cluster.kill((leader + 1) % 3);
     config.secret = Secret::new("guess");
-    let stranger = Process::start(config.clone(), Arc::clone(&store)).await.unwrap();
+    let stranger = Process::start(config.clone(), store.clone()).await.unwrap();
     cluster.put("k", "2").await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let records = stranger.records();
