@@ -31,7 +31,7 @@ use std::sync::atomic::Ordering;
 use crate::compaction::Survivors;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{Error, Result};
-use crate::ids::{Location, SegmentId, SegmentSlot, Sequence};
+use crate::ids::{SegmentId, SegmentSlot, Sequence};
 use crate::index::{Entry, Index, TableNumber};
 use crate::log::Segment;
 use crate::log::segment::Usage;
@@ -334,11 +334,11 @@ impl Checkpoint {
         for (table, range) in TableNumber::all().zip(&self.tables) {
             entries.clear();
             for bits in all[range.start as usize..range.end as usize].chunks_exact(8) {
-                let entry = Entry::from_bits(u64_at(bits, 0))
-                    .ok_or_else(|| Error::damaged(path, range.start, "an entry is not valid"))?;
+                let invalid = || Error::damaged(path, range.start, "an entry is not valid");
+                let entry = Entry::from_bits(u64_at(bits, 0)).ok_or_else(invalid)?;
                 let location = entry.location();
                 if let Some(slot) = map[usize::from(location.slot().0)] {
-                    let location = Location::new(slot, location.offset());
+                    let location = location.in_slot(slot).ok_or_else(invalid)?;
                     entries.push(entry.with_location(location));
                 }
             }

@@ -135,6 +135,12 @@ impl Location {
         Location((u64::from(slot.0) << Self::OFFSET_BITS) | (offset / ALIGNMENT))
     }
 
+    /// The same place of the segment known as `slot`; none if no record can start there, as in a segment's
+    /// header.
+    pub fn in_slot(self, slot: SegmentSlot) -> Option<Location> {
+        (self.offset() >= 2 * ALIGNMENT).then(|| Location::new(slot, self.offset()))
+    }
+
     /// The location whose bits these are.
     pub fn from_bits(bits: u64) -> Location {
         debug_assert!(bits < 1 << Self::BITS);

@@ -63,6 +63,12 @@ fn a_manifest_of_lies_with_the_right_checksum() {
 }
 
 #[test]
+fn a_checkpoint_with_an_entry_in_a_segment_s_header() {
+    // Found by the fuzzer: the location's offset becomes 0.
+    fuzzing::checkpoint_file(&[68, 1, 0]);
+}
+
+#[test]
 fn a_checkpoint_of_lies_with_the_right_checksums() {
     feed(600, 60, fuzzing::checkpoint_file);
 }

@@ -113,8 +113,9 @@ pub fn conversation(bytes: &[u8]) {
     server.proposer.flush();
     server.log_queue.stop();
     committer.join().expect("the committer does not panic");
-    assert_eq!(server.store.iter().count() as u64, server.store.len());
-    assert!(server.store.iter().all(|entry| entry.is_ok()), "some value cannot be read");
+    // Going over an index that is nearly empty is most of the work, so once is enough.
+    let readable = server.store.iter().filter(Result::is_ok).count();
+    assert_eq!(readable as u64, server.store.len(), "entries that can be read");
     server.store.clone().close().expect("nothing fails on a machine without faults");
 }
 
