@@ -13,7 +13,8 @@ use std::ops::Range;
 
 use aryavarth::Result;
 pub use aryavarth::{
-    EntryId, EntryIndex, LoggedEntry, LoggedPayload, NewEntry, Payload, ReplicatedState, ShardId, Term,
+    EntryId, EntryIndex, LoggedEntry, LoggedPayload, NewEntry, Payload, ReplicatedState, ShardId,
+    Term,
 };
 
 /// The log of one shard. A cheap handle: all calls may come from several threads at once.

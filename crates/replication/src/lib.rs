@@ -33,12 +33,12 @@ pub mod error;
 pub mod group;
 pub mod identity;
 pub mod listener;
-#[cfg(feature = "simulation")]
-#[doc(hidden)]
-pub mod testing;
 pub mod node;
 pub mod status;
 pub mod store;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod testing;
 pub mod tls;
 
 mod answer;

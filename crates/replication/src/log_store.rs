@@ -17,7 +17,7 @@ use std::sync::Arc;
 use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 
-use crate::entry_log::{EntryLog, LoggedEntry, LoggedPayload, NewEntry, Payload};
+use crate::entry_log::{EntryId, EntryLog, LoggedEntry, LoggedPayload, NewEntry, Payload};
 use crate::gate::Gate;
 use crate::syncer::Syncer;
 use crate::tail::{Found, Tail, weight};
@@ -33,11 +33,14 @@ pub(crate) struct LogStore {
     pub syncer: Syncer,
     pub tail: Arc<Tail>,
     pub gate: Arc<Gate>,
+    /// As it was saved last: the log may know better, which openraft would not expect.
+    committed: Option<EntryId>,
 }
 
 impl LogStore {
     pub fn new(log: Arc<dyn EntryLog>, syncer: Syncer) -> LogStore {
-        LogStore { log, syncer, tail: Arc::default(), gate: Arc::default() }
+        let committed = log.state().committed;
+        LogStore { log, syncer, tail: Arc::default(), gate: Arc::default(), committed }
     }
 
     fn next_index(&self) -> u64 {
@@ -170,13 +173,16 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
         match committed {
-            Some(id) => self.log.save_committed(entry_id(&id)).map_err(io::Error::other),
+            Some(id) => {
+                self.committed = Some(entry_id(&id));
+                self.log.save_committed(entry_id(&id)).map_err(io::Error::other)
+            }
             None => Ok(()),
         }
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
-        Ok(self.log.state().committed.map(log_id))
+        Ok(self.committed.map(log_id))
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
@@ -235,7 +241,7 @@ mod suite {
     use openraft::testing::log::{StoreBuilder, Suite};
 
     use super::*;
-    use crate::entry_log::{EntryId, ShardId};
+    use crate::entry_log::ShardId;
     use crate::state_machine::ShardMachine;
     use crate::store::NodeStore;
     use crate::testing::SimStore;

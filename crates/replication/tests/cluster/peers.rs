@@ -1,6 +1,5 @@
 //! Who may talk to whom.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aryavarth_replication::testing::SimStore;
