@@ -81,6 +81,13 @@ pub struct EntryId {
     pub index: EntryIndex,
 }
 
+impl EntryId {
+    /// The entry of `term` at `index`.
+    pub fn new(term: u64, index: u64) -> EntryId {
+        EntryId { term: Term(term), index: EntryIndex(index) }
+    }
+}
+
 impl fmt::Display for EntryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.term.0, self.index.0)

@@ -11,9 +11,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::codec::{Head, Presence, State};
-use super::tables::{Place, Replicas, Tables};
-use crate::error::Error;
+use super::codec::{Carries, Head, Presence, State};
+use super::tables::{Place, Replicas, ShardLog, Tables};
+use super::{LoggedPayload, read_entry};
+use crate::error::{Error, Result};
 use crate::ids::{EntryIndex, SegmentId, Sequence, ShardId};
 use crate::log::Segment;
 
@@ -144,23 +145,39 @@ impl Replayed {
         let mut damage = None;
         for log in self.tables.shards.values_mut() {
             let purged = log.state.purged;
-            let due = purged.map_or(EntryIndex(0), |purged| purged.index.next());
-            if let Some(first) = log.entries.front()
-                && first.id.index != due
+            if let (Some(purged), Some(first)) = (purged, log.entries.front())
+                && first.id.index != purged.index.next()
             {
-                let detail = format!("the entries from {} to {} are missing", due.0, first.id);
+                let detail = format!("the entries between {purged} and {} are missing", first.id);
                 damage = Some(Error::damaged(&first.segment.path, first.offset, detail));
             }
             log.applied = log.state.committed.max(purged);
+            if let Err(error) = find_config(log) {
+                damage = Some(error);
+            }
         }
         (Replicas::new(self.tables), damage)
     }
 }
 
+/// Finds the newest configuration that is applied, if it is newer than the state.
+fn find_config(log: &mut ShardLog) -> Result<()> {
+    let next = log.applied.map_or(EntryIndex(0), |applied| applied.index.next());
+    let known = log.state.config.as_ref().map_or(EntryIndex(0), |(id, _)| id.index.next());
+    let newest = log.places(known, next).filter(|place| place.carries == Carries::Config).last();
+    if let Some(place) = newest
+        && let LoggedPayload::Config(bytes) = read_entry(place)?.payload
+    {
+        log.state.config = Some((place.id, bytes));
+    }
+    Ok(())
+}
+
 /// The place of an entry whose records are from `offset` on.
 pub fn place(head: &Head, first: Sequence, segment: &Arc<Segment>, spans: Spans) -> Place {
     let Spans { offset, head: head_length, length } = spans;
-    Place { id: head.id, first, segment: Arc::clone(segment), offset, length, head: head_length }
+    let (segment, carries) = (Arc::clone(segment), head.carries);
+    Place { id: head.id, first, segment, offset, length, head: head_length, carries }
 }
 
 /// Where an entry's records are, in bytes.

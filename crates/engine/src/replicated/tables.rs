@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::codec::{Dead, Presence, State};
+use super::codec::{Carries, Dead, Presence, State};
 use crate::ids::{EntryId, EntryIndex, SegmentId, Sequence, ShardId};
 use crate::log::Segment;
 use crate::manifest::Role;
@@ -38,6 +38,8 @@ pub struct Place {
     pub length: u64,
     /// Bytes of its head.
     pub head: u64,
+    /// What it carries.
+    pub carries: Carries,
 }
 
 impl Place {

@@ -26,15 +26,16 @@ fn a_purge_is_on_the_disk_before_compaction_relies_on_it() {
         log.append(&[NewEntry { id: id(index), payload: Payload::Effects(&batch) }]).unwrap();
     };
     (0..40).for_each(append);
-    store.sync().unwrap();
     log.apply(EntryIndex(39)).unwrap();
+    log.purge(id(0)).unwrap();
+    store.sync().unwrap();
     log.purge(id(38)).unwrap();
     let mut rewritten = 0;
     for _ in 0..20 {
         rewritten += run_background(store.core(), Effort::Full).unwrap().segments;
         let image = disk.crashed_image(CrashPlan::LoseUnsynced);
         let log = open(&image).replicated(ShardId(1)).unwrap();
-        let first = log.state().unwrap().purged.map_or(0, |purged| purged.index.0 + 1);
+        let first = log.state().unwrap().purged.unwrap().index.0 + 1;
         let entries = log.read(EntryIndex(0)..EntryIndex(40), u64::MAX).unwrap();
         assert!(entries.iter().map(|entry| entry.id.index.0).eq(first..40));
     }

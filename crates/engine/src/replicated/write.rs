@@ -146,7 +146,9 @@ impl Core {
     ) -> Result<()> {
         let log = tables.here(shard)?;
         let next = log.last().map_or(EntryIndex(0), |last| last.index.next());
-        assert!(entry.id.index == next, "entry {} is appended where {} is due", entry.id, next.0);
+        // A log that never had an entry may begin anywhere.
+        let is_next = entry.id.index == next || log.last().is_none();
+        assert!(is_next, "entry {} is appended where {} is due", entry.id, next.0);
         let (carries, config) = match entry.payload {
             Payload::Blank => (Carries::Nothing, &[][..]),
             Payload::Effects(_) => (Carries::Effects, &[][..]),
@@ -168,7 +170,7 @@ impl Core {
             _ => false,
         };
         segment.add_expiring(lines.iter().filter(expires).count() as u64);
-        tables.push(shard, Place { id: entry.id, first, segment, offset, length, head });
+        tables.push(shard, Place { id: entry.id, first, segment, offset, length, head, carries });
         Ok(())
     }
 
@@ -374,13 +376,10 @@ impl Core {
         if log.state.purged.is_some_and(|purged| purged.index >= up_to.index) {
             return Ok(());
         }
-        let applied = log.applied.is_some_and(|applied| applied.index >= up_to.index);
-        assert!(applied, "only what is applied is purged");
-        let state = State {
-            purged: Some(up_to),
-            committed: log.state.committed.max(Some(up_to)),
-            ..log.state.clone()
-        };
+        let next = log.applied.map_or(EntryIndex(0), |applied| applied.index.next());
+        let unapplied = log.places(next, up_to.index.next()).next();
+        assert!(unapplied.is_none(), "only what is applied is purged");
+        let state = State { purged: Some(up_to), ..log.state.clone() };
         self.write_state(&mut appender, &mut tables, shard, state)?;
         for place in tables.drop_until(shard, up_to.index) {
             place.segment.add_stale(place.head);

@@ -75,7 +75,9 @@ fn perform(
         Step::Purge(shard, _) => handles[shard].purge(log(shard).purged.unwrap()),
         Step::Reset(shard) => {
             let base = before.0[shard].entries[before.0[shard].committed - 1].0;
-            let config = log(shard).config.map(|config| (base, config.as_bytes()));
+            let config = log(shard).config(usize::MAX);
+            let config = config
+                .map(|(index, config)| (log(shard).entries[index as usize].0, config.as_bytes()));
             handles[shard].reset(base, config)
         }
         Step::Sync => store.sync(),
@@ -137,6 +139,11 @@ fn is(store: &KvStore, handles: &Handles, states: &Logs, at_most: &Logs) -> bool
         let committed = state.committed.map_or(0, |id| id.index.0 as usize + 1);
         let most = at_most.0.get(&shard).map_or(0, |log| log.committed).min(log.entries.len());
         if committed > most || committed < log.first_kept() {
+            return false;
+        }
+        let config = state.config.map(|(id, bytes)| (id.index.0, bytes));
+        let known = log.config(committed).map(|(index, text)| (index, text.as_bytes().to_vec()));
+        if config != known {
             return false;
         }
         expected = (committed..=most)

@@ -40,7 +40,8 @@ pub struct Log {
     pub purged: Option<EntryId>,
     /// How many entries are committed.
     pub committed: usize,
-    pub config: Option<&'static str>,
+    /// The configurations, each with the index of its entry.
+    pub configs: Vec<(u64, &'static str)>,
 }
 
 impl Log {
@@ -60,6 +61,11 @@ impl Log {
         map
     }
 
+    /// The newest configuration among the first `count` entries.
+    pub fn config(&self, count: usize) -> Option<(u64, &'static str)> {
+        self.configs.iter().copied().rfind(|(index, _)| *index < count as u64)
+    }
+
     /// Where the kept entries begin.
     pub fn first_kept(&self) -> usize {
         self.purged.map_or(0, |purged| purged.index.0 as usize + 1)
@@ -77,7 +83,7 @@ impl Logs {
             Step::Config(shard, config) => {
                 self.append(*shard, Vec::new());
                 let log = self.of(*shard);
-                log.config = Some(config);
+                log.configs.push((log.entries.len() as u64 - 1, config));
                 log.committed = log.entries.len();
             }
             Step::Vote(shard) => self.of(*shard).term += 1,

@@ -1,0 +1,536 @@
+//! One shard's group, on this node.
+//!
+//! ```text
+//!  propose ──▶ queue ──▶ openraft: one entry each ──▶ log and followers ──▶ majority ──▶ applied ──▶ done
+//!              order is decided here: the order of the calls
+//! ```
+//!
+//! A proposal may be bound to a term: it was computed from what that term's leader had in flight, and
+//! must not be logged by a later leader, not even if that is the same node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use aryavarth::WriteBatch;
+use openraft::async_runtime::WatchReceiver;
+use openraft::type_config::alias::WatchReceiverOf;
+use openraft::{ChangeMembers, LinearizerOption, RaftMetrics, ServerState};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::answer::Answer;
+use crate::config::Timing;
+use crate::entry_log::{EntryId, EntryIndex, EntryLog, ShardId, Term};
+use crate::error::{Error, Result};
+use crate::gate::Gate;
+use crate::identity::NodeId;
+use crate::listener::Seat;
+use crate::log_store::LogStore;
+use crate::network::Network;
+use crate::peers::Peers;
+use crate::progress::Transfers;
+use crate::runtime::Moment;
+use crate::state_machine::ShardMachine;
+use crate::status::{GroupStatus, Leadership, Role, leadership, status};
+use crate::store::NodeStore;
+use crate::syncer::Syncer;
+use crate::types::{Effects, Member, ShardRaft, TypeConfig, entry_id};
+use crate::vote;
+
+/// What a proposal was computed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// Nothing that a change of leaders could invalidate.
+    Anything,
+    /// What this node had in flight as the leader of this term.
+    Term(Term),
+}
+
+/// How it is made sure that a read sees all that was acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadPolicy {
+    /// By the leader's lease. Trusts that clocks run at about the same rate.
+    #[default]
+    Lease,
+    /// By asking a majority, once for all reads that wait.
+    ReadIndex,
+}
+
+/// Members that are taken out of the voters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// They stay as learners.
+    BecomeLearners,
+    /// They leave.
+    Leave,
+}
+
+/// The span in which no other node can lead. Look at it before a read and again after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The term in which this node leads.
+    pub term: Term,
+    /// The end, on a clock that runs while the machine is suspended.
+    pub until: Moment,
+}
+
+impl Lease {
+    /// Whether it has not ended.
+    pub fn is_valid(&self) -> bool {
+        Moment::now() < self.until
+    }
+}
+
+/// A shard's group on this node. Cheap to clone.
+#[derive(Clone)]
+pub struct Group(Arc<Shared>);
+
+struct Shared {
+    shard: ShardId,
+    node: NodeId,
+    raft: ShardRaft,
+    log: Arc<dyn EntryLog>,
+    gate: Arc<Gate>,
+    bound_until: Option<Moment>,
+    timing: Timing,
+    transfers: Transfers,
+    proposals: mpsc::UnboundedSender<Proposal>,
+    metrics: WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>,
+    leadership: watch::Receiver<Leadership>,
+    /// The term whose leadership this node has begun to hand over: its lease is void. 0: none.
+    handed_over: AtomicU64,
+}
+
+struct Proposal {
+    batch: Arc<WriteBatch>,
+    basis: Basis,
+    done: Box<dyn FnOnce(Result<EntryIndex>) + Send>,
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group").field("shard", &self.0.shard).finish_non_exhaustive()
+    }
+}
+
+/// What all groups of a node share.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub node: NodeId,
+    pub store: Arc<dyn NodeStore>,
+    pub syncer: Syncer,
+    pub peers: Peers,
+    pub timing: Timing,
+}
+
+impl Group {
+    /// Starts the group of `shard` from what the store has of it.
+    pub(crate) async fn start(shard: ShardId, around: &Surroundings) -> Result<Group> {
+        let logs = LogStore::new(around.store.log(shard)?, around.syncer.clone());
+        let log = Arc::clone(&logs.log);
+        let gate = Arc::clone(&logs.gate);
+        let bound_until = bound(log.as_ref(), around);
+        let machine = ShardMachine::open(shard, &logs, store_data(&around.store))
+            .map_err(|error| Error::Fenced { cause: error.to_string() })?;
+        let transfers = Transfers::default();
+        let network = Network {
+            shard,
+            peers: around.peers.clone(),
+            timing: around.timing,
+            transfers: transfers.clone(),
+        };
+        let config = around.timing.config(shard)?;
+        let raft = ShardRaft::build(around.node.0, config, network, logs, machine).await?;
+        if let Some(until) = bound_until {
+            raft.runtime_config().elect(false);
+            let raft = raft.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(until.remaining()).await;
+                raft.runtime_config().elect(true);
+            });
+        }
+        raft.run();
+        let metrics = raft.metrics();
+        let leadership = watch_leadership(raft.metrics());
+        let (proposals, queue) = mpsc::unbounded_channel();
+        tokio::spawn(feed(raft.clone(), queue));
+        Ok(Group(Arc::new(Shared {
+            shard,
+            node: around.node,
+            raft,
+            log,
+            gate,
+            bound_until,
+            timing: around.timing,
+            transfers,
+            proposals,
+            metrics,
+            leadership,
+            handed_over: AtomicU64::new(0),
+        })))
+    }
+
+    pub(crate) fn seat(&self) -> Seat {
+        Seat {
+            raft: self.0.raft.clone(),
+            log: Arc::clone(&self.0.log),
+            gate: Arc::clone(&self.0.gate),
+            bound_until: self.0.bound_until,
+        }
+    }
+
+    pub(crate) fn log(&self) -> &Arc<dyn EntryLog> {
+        &self.0.log
+    }
+
+    /// Its shard.
+    pub fn shard(&self) -> ShardId {
+        self.0.shard
+    }
+
+    /// Makes a new group of these members. To be called on any one of them, or on all with the same
+    /// members.
+    ///
+    /// # Errors
+    /// [`Error::Change`] if there is a group already, or this node is not among the members.
+    pub async fn initialize(&self, members: &[(NodeId, String)]) -> Result<()> {
+        let members: BTreeMap<u64, Member> = members
+            .iter()
+            .map(|(node, address)| (node.0, Member { address: address.clone() }))
+            .collect();
+        Ok(self.0.raft.initialize(members).await?)
+    }
+
+    /// Proposes `batch`. Its place among this node's proposals is that of this call; `done` is called
+    /// once it is applied here, or will not be. `done` must be quick and must not block.
+    pub fn propose_then(
+        &self,
+        batch: Arc<WriteBatch>,
+        basis: Basis,
+        done: impl FnOnce(Result<EntryIndex>) + Send + 'static,
+    ) {
+        let proposal = Proposal { batch, basis, done: Box::new(done) };
+        if let Err(mpsc::error::SendError(proposal)) = self.0.proposals.send(proposal) {
+            (proposal.done)(Err(Error::Stopped));
+        }
+    }
+
+    /// Proposes `batch`, and waits until it is applied here. Its place among this node's proposals is that
+    /// of this call, whenever what is returned is awaited.
+    pub fn propose(
+        &self,
+        batch: Arc<WriteBatch>,
+        basis: Basis,
+    ) -> impl Future<Output = Result<EntryIndex>> + Send + 'static {
+        let (done, outcome) = oneshot::channel();
+        self.propose_then(batch, basis, move |result| {
+            // Whoever waited may be gone.
+            let _ = done.send(result);
+        });
+        async move { outcome.await.unwrap_or(Err(LOST)) }
+    }
+
+    /// The lease, if this node leads, has applied all that earlier leaders acknowledged, and heard from a
+    /// majority lately. Asks nobody.
+    pub fn lease(&self) -> Option<Lease> {
+        let now = Moment::now();
+        let metrics = self.0.metrics.borrow_watched();
+        if metrics.state != ServerState::Leader || !leadership(&metrics).ready {
+            return None;
+        }
+        let term = metrics.current_term;
+        if self.0.handed_over.load(Ordering::SeqCst) == term {
+            return None;
+        }
+        let mut voters = metrics.membership_config.voter_ids();
+        let alone = voters.next() == Some(self.0.node.0) && voters.next().is_none();
+        let from =
+            if alone { Some(now) } else { metrics.last_quorum_acked.map(|at| at.into_inner()) };
+        let voter = metrics.membership_config.voter_ids().any(|voter| voter == self.0.node.0);
+        let lease = Lease { term: Term(term), until: from? + self.0.timing.trusted_lease() };
+        (voter && now < lease.until).then_some(lease)
+    }
+
+    /// Returns once this node's records have all that was acknowledged before the call. Reads after that are
+    /// linearizable; with [`ReadPolicy::Lease`] only if the [lease](Group::lease) still holds when
+    /// the read is done.
+    ///
+    /// # Errors
+    /// [`Error::NotLeader`], [`Error::Timeout`].
+    pub async fn read_barrier(&self, policy: ReadPolicy) -> Result<()> {
+        let option = match policy {
+            // Whatever was acknowledged by this leader was applied here before.
+            ReadPolicy::Lease if self.lease().is_some() => return Ok(()),
+            ReadPolicy::Lease => LinearizerOption::new(Some(self.0.timing.trusted_lease()), true),
+            ReadPolicy::ReadIndex => LinearizerOption::new(Some(Duration::ZERO), true),
+        };
+        let patience = 2 * self.0.timing.lease();
+        let linearizer =
+            self.0.raft.get_read_linearizer(option.with_wait_timeout(patience)).await?;
+        match linearizer.try_await_ready(&self.0.raft, Some(patience)).await? {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::Timeout),
+        }
+    }
+
+    /// On the leader: an entry at or after all that was acknowledged before the call. A follower that has
+    /// applied it ([`Group::wait_applied`]) may answer a read as linearizably as the leader.
+    ///
+    /// # Errors
+    /// [`Error::NotLeader`], [`Error::Timeout`].
+    pub async fn read_index(&self) -> Result<EntryIndex> {
+        let option = LinearizerOption::new(Some(Duration::ZERO), true);
+        let option = option.with_wait_timeout(2 * self.0.timing.lease());
+        let linearizer = self.0.raft.get_read_linearizer(option).await?;
+        Ok(EntryIndex(linearizer.read_log_id().index()))
+    }
+
+    /// Waits until reads on this node see `index`.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`], [`Error::Stopped`].
+    pub async fn wait_applied(&self, index: EntryIndex, within: Duration) -> Result<()> {
+        self.wait_metrics(within, |metrics| {
+            metrics.last_applied.filter(|applied| applied.index() >= index.0).map(|_| ())
+        })
+        .await
+    }
+
+    /// Whether this node leads and is ready to answer reads.
+    pub fn is_leader(&self) -> bool {
+        leadership(&self.0.metrics.borrow_watched()).ready
+    }
+
+    /// Who leads, now and whenever that changes.
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.0.leadership.clone()
+    }
+
+    /// The last entry that reads on this node see.
+    pub fn applied(&self) -> Option<EntryId> {
+        self.0.log.state().applied
+    }
+
+    /// The last entry that is known to be committed, if this node has heard from its leader lately: on a
+    /// follower, what reads on this node may be behind.
+    pub fn committed(&self) -> Option<EntryId> {
+        self.0.metrics.borrow_watched().cluster_committed.as_ref().map(entry_id)
+    }
+
+    /// All that is known of the group.
+    pub fn status(&self) -> GroupStatus {
+        status(self.0.shard, &self.0.metrics.borrow_watched(), &self.0.transfers.snapshot())
+    }
+
+    /// Adds a learner. It begins to catch up at once.
+    ///
+    /// # Errors
+    /// [`Error::NotLeader`], [`Error::Change`], [`Error::Unknown`].
+    pub async fn add_learner(&self, node: NodeId, address: &str) -> Result<()> {
+        let member = Member { address: address.to_owned() };
+        self.0.raft.add_learner(node.0, member, false).await?;
+        Ok(())
+    }
+
+    /// Makes these the voters, by way of a change on which the old and the new ones agree. Each must be
+    /// a member already.
+    ///
+    /// # Errors
+    /// [`Error::NotLeader`], [`Error::Change`], [`Error::Unknown`].
+    pub async fn set_voters(&self, voters: &BTreeSet<NodeId>, removed: Removed) -> Result<()> {
+        let voters: BTreeSet<u64> = voters.iter().map(|node| node.0).collect();
+        let retain = removed == Removed::BecomeLearners;
+        self.0.raft.change_membership(ChangeMembers::ReplaceAllVoters(voters), retain).await?;
+        Ok(())
+    }
+
+    /// Takes a learner out.
+    ///
+    /// # Errors
+    /// [`Error::NotLeader`], [`Error::Change`], [`Error::Unknown`].
+    pub async fn remove_learner(&self, node: NodeId) -> Result<()> {
+        let gone = ChangeMembers::RemoveNodes([node.0].into());
+        self.0.raft.change_membership(gone, true).await?;
+        Ok(())
+    }
+
+    /// On the leader: waits until `node`'s log is at most `behind` entries behind.
+    ///
+    /// # Errors
+    /// [`Error::NotLeader`] as soon as this node leads no longer, [`Error::Timeout`].
+    pub async fn wait_caught_up(&self, node: NodeId, behind: u64, within: Duration) -> Result<()> {
+        let caught_up = |metrics: &RaftMetrics<TypeConfig>| {
+            let replication = metrics.replication.as_ref()?;
+            let matched = replication.get(&node.0).copied().flatten();
+            let next = matched.map_or(0, |matched| matched.index() + 1);
+            Some(metrics.last_log_index.map_or(0, |last| last + 1).saturating_sub(next) <= behind)
+        };
+        self.wait_metrics(within, |metrics| match caught_up(metrics) {
+            Some(true) => Some(Ok(())),
+            Some(false) => None,
+            None => Some(Err(Error::NotLeader { leader: leadership(metrics).leader })),
+        })
+        .await?
+    }
+
+    /// On the leader: lets `to` lead instead. It must be a voter that has almost all of the log. From the
+    /// call on this node proposes nothing more and its lease is void.
+    ///
+    /// # Errors
+    /// [`Error::NotLeader`]; [`Error::Timeout`] if it does not lead within two elections.
+    pub async fn transfer(&self, to: NodeId) -> Result<()> {
+        let before = leadership(&self.0.metrics.borrow_watched());
+        if before.role != Role::Leader {
+            return Err(Error::NotLeader { leader: before.leader });
+        }
+        self.0.handed_over.store(before.term.0, Ordering::SeqCst);
+        self.0.raft.trigger().transfer_leader(to.0).await?;
+        self.wait_metrics(2 * self.0.timing.lease(), |metrics| {
+            let now = leadership(metrics);
+            let led = now.leader.is_some_and(|leader| leader.node == to);
+            (led && now.term > before.term).then_some(())
+        })
+        .await
+    }
+
+    /// On the leader: lets the voter lead that is furthest, if there is another.
+    pub(crate) async fn step_down(&self) -> Result<()> {
+        let status = self.status();
+        if status.leadership.role != Role::Leader {
+            return Ok(());
+        }
+        let voters = status.members.iter().filter(|member| {
+            member.standing == crate::status::Standing::Voter && member.node != self.0.node
+        });
+        // One that has not answered for a lease is probably gone.
+        let lease = self.0.timing.lease();
+        let alive = voters.filter(|member| member.silent_for.is_some_and(|silent| silent < lease));
+        match alive.max_by_key(|member| member.matched) {
+            Some(member) => self.transfer(member.node).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Drops entries up to `up_to` from this node's log, as far as they are applied. Whoever needs one
+    /// of them is sent a snapshot.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`], [`Error::Stopped`]; [`Error::Timeout`] if it takes long.
+    pub async fn purge(&self, up_to: EntryIndex) -> Result<()> {
+        let reached = |id: Option<EntryId>| id.is_some_and(|id| id.index >= up_to);
+        let applied = self.applied();
+        let Some(up_to) = applied.map(|applied| applied.index.min(up_to)) else { return Ok(()) };
+        if reached(self.status().purged) {
+            return Ok(());
+        }
+        self.0.raft.trigger().snapshot().await?;
+        let within = self.0.timing.lease().max(Duration::from_secs(5));
+        self.wait_metrics(within, |metrics| {
+            metrics.snapshot.filter(|snapshot| snapshot.index() >= up_to.0).map(|_| ())
+        })
+        .await?;
+        self.0.raft.trigger().purge_log(up_to.0).await?;
+        self.wait_metrics(within, |metrics| {
+            metrics.purged.filter(|purged| purged.index() >= up_to.0).map(|_| ())
+        })
+        .await
+    }
+
+    async fn wait_metrics<T>(
+        &self,
+        within: Duration,
+        done: impl Fn(&RaftMetrics<TypeConfig>) -> Option<T>,
+    ) -> Result<T> {
+        let mut metrics = self.0.metrics.clone();
+        let waiting = async {
+            loop {
+                {
+                    let metrics = metrics.borrow_and_update();
+                    if let Some(done) = done(&metrics) {
+                        return Ok(done);
+                    }
+                    if let Err(fatal) = &metrics.running_state {
+                        return Err(Error::from(fatal.clone()));
+                    }
+                }
+                if metrics.changed().await.is_err() {
+                    return Err(Error::Stopped);
+                }
+            }
+        };
+        tokio::time::timeout(within, waiting).await.unwrap_or(Err(Error::Timeout))
+    }
+
+    /// Ends the group on this node. What was proposed and not answered has an unknown outcome.
+    pub(crate) async fn stop(&self) {
+        // It only fails if the group panicked, and then it has stopped too.
+        let _ = self.0.raft.shutdown().await;
+    }
+}
+
+const LOST: Error = Error::Unknown { cause: "the group stopped before the outcome was known" };
+
+/// Until when this node may have given its word to a leader that counts on it: before it was started
+/// it heard from one. (A lease that followers keep in memory only would be forgotten by a restart.)
+fn bound(log: &dyn EntryLog, around: &Surroundings) -> Option<Moment> {
+    let vote = vote::decode(&log.state().vote?)?;
+    let to_another = vote.committed && vote.leader_id.voted_for != around.node.0;
+    to_another.then(|| Moment::now() + around.timing.lease())
+}
+
+fn store_data(store: &Arc<dyn NodeStore>) -> Arc<dyn crate::store::ShardData> {
+    Arc::clone(store) as Arc<dyn crate::store::ShardData>
+}
+
+/// Hands proposals to openraft, in order.
+async fn feed(raft: ShardRaft, mut queue: mpsc::UnboundedReceiver<Proposal>) {
+    while let Some(Proposal { batch, basis, done }) = queue.recv().await {
+        let answer = Answer::new(move |outcome| {
+            done(match outcome {
+                Some(Ok(written)) => {
+                    let written: openraft::raft::ClientWriteResponse<TypeConfig> = written;
+                    Ok(EntryIndex(written.log_id.index()))
+                }
+                Some(Err(error)) => Err(Error::from(error)),
+                None => Err(LOST),
+            });
+        });
+        let write = raft.write(Effects(batch)).responder(answer);
+        let write = match basis {
+            Basis::Anything => write,
+            Basis::Term(Term(term)) => {
+                write.with_leader(openraft::vote::leader_id_std::CommittedLeaderId::new(term))
+            }
+        };
+        // If the group has stopped, dropping the answer says so.
+        let _ = write.await;
+    }
+}
+
+fn watch_leadership(
+    mut metrics: WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>,
+) -> watch::Receiver<Leadership> {
+    let first = leadership(&metrics.borrow_watched());
+    let (sender, receiver) = watch::channel(first);
+    tokio::spawn(async move {
+        loop {
+            let now = leadership(&metrics.borrow_and_update());
+            sender.send_if_modified(|known| {
+                let changed = *known != now;
+                *known = now;
+                changed
+            });
+            if metrics.changed().await.is_err() || sender.is_closed() {
+                sender.send_modify(|known| {
+                    known.role = Role::Stopped;
+                    known.ready = false;
+                });
+                return;
+            }
+        }
+    });
+    receiver
+}

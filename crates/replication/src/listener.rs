@@ -1,0 +1,353 @@
+//! What peers ask of this node.
+//!
+//! Requests of a stream reach each shard's group in the order they were sent: each is handed to its group
+//! before the next one is looked at, and only the answer is waited for elsewhere.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream};
+use openraft::async_runtime::WatchReceiver;
+use openraft::storage::Snapshot;
+use tokio::sync::{mpsc, watch};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::config::Timing;
+use crate::entry_log::{EntryId, EntryLog, ShardId};
+use crate::gate::Gate;
+use crate::identity::{Identity, NodeId, Passport, Refusal};
+use crate::proto::{self, answer, peer_server, request, snapshot_part};
+use crate::runtime::Moment;
+use crate::snapshot::{Incoming, SnapshotData};
+use crate::store::NodeStore;
+use crate::types::{ShardRaft, SnapshotMeta, StoredMembership, Vote, log_id};
+use crate::{membership, wire};
+
+/// Answers that wait for the transport.
+const ANSWERS: usize = 256;
+
+/// Takes the bytes that another layer forwards from one node to another.
+pub trait Forwarded: Send + Sync + 'static {
+    /// Answers `body`, which node `from` sent.
+    fn answer(&self, from: NodeId, body: Bytes) -> BoxFuture<'static, Bytes>;
+}
+
+/// A shard's group, as peers see it.
+#[derive(Clone)]
+pub(crate) struct Seat {
+    pub raft: ShardRaft,
+    pub log: Arc<dyn EntryLog>,
+    pub gate: Arc<Gate>,
+    /// Before this, the node may still be bound by a word it gave before it was started.
+    pub bound_until: Option<Moment>,
+}
+
+/// The groups of this node, by shard.
+#[derive(Clone, Default)]
+pub(crate) struct Seats(Arc<RwLock<HashMap<ShardId, Seat>>>);
+
+impl Seats {
+    pub fn get(&self, shard: ShardId) -> Option<Seat> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&shard).cloned()
+    }
+
+    pub fn insert(&self, shard: ShardId, seat: Seat) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(shard, seat);
+    }
+
+    pub fn remove(&self, shard: ShardId) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&shard);
+    }
+}
+
+/// The service.
+#[derive(Clone)]
+pub(crate) struct Listener {
+    pub passport: Arc<Passport>,
+    pub seats: Seats,
+    pub store: Arc<dyn NodeStore>,
+    pub forwarded: Option<Arc<dyn Forwarded>>,
+    pub timing: Timing,
+    /// Becomes true when the node stops.
+    pub stopping: watch::Receiver<bool>,
+}
+
+type Answering = Pin<Box<dyn Future<Output = answer::Body> + Send>>;
+
+fn unavailable(why: impl ToString) -> answer::Body {
+    answer::Body::Unavailable(why.to_string())
+}
+
+impl Listener {
+    fn caller<T>(&self, request: &Request<T>) -> Result<Identity, Status> {
+        self.passport.check(request.metadata()).map_err(Refusal::into_status)
+    }
+
+    /// An answer with our identity on it, so that the caller knows who gave it.
+    fn signed<T>(&self, caller: Identity, body: T) -> Response<T> {
+        let mut response = Response::new(body);
+        self.passport.sign(response.metadata_mut(), caller.node);
+        response
+    }
+
+    fn shard(number: u32) -> Option<ShardId> {
+        u16::try_from(number).ok().map(ShardId)
+    }
+
+    /// What answers a request. Nothing happens before it is polled.
+    fn answer(&self, request: proto::Request) -> Answering {
+        let Some(seat) = Listener::shard(request.shard).and_then(|shard| self.seats.get(shard))
+        else {
+            return Box::pin(std::future::ready(unavailable("no such shard here")));
+        };
+        let Some(body) = request.body else {
+            return Box::pin(std::future::ready(unavailable("a request that is not known here")));
+        };
+        Box::pin(async move {
+            match body {
+                request::Body::Append(request) => append(&seat, request).await,
+                request::Body::Vote(request) => vote(&seat, request, VoteKind::Real).await,
+                request::Body::PreVote(request) => vote(&seat, request, VoteKind::Trial).await,
+                request::Body::Transfer(request) => transfer(&seat, request).await,
+            }
+        })
+    }
+
+    async fn serve_link(self, mut parcels: Streaming<proto::Parcel>, answers: Answers) {
+        let mut stopping = self.stopping.clone();
+        loop {
+            let parcel = tokio::select! {
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+                parcel = parcels.message() => parcel,
+            };
+            let Ok(Some(parcel)) = parcel else { return };
+            let mut ready = Vec::new();
+            for request in parcel.requests {
+                let id = request.id;
+                let mut answering = self.answer(request);
+                // The first poll hands the request to its group. Unconstrained: a task that has used
+                // up its turn would do nothing instead, and the next request overtake this one.
+                let now = tokio::task::unconstrained(poll_once(&mut answering)).await;
+                match now {
+                    Some(body) => ready.push(proto::Answer { id, body: Some(body) }),
+                    None => {
+                        let answers = answers.clone();
+                        tokio::spawn(async move {
+                            let body = Some(answering.await);
+                            // If the stream broke, the peer asks again.
+                            let _ = answers.send(vec![proto::Answer { id, body }]).await;
+                        });
+                    }
+                }
+            }
+            if !ready.is_empty() && answers.send(ready).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn receive(
+        &self,
+        mut parts: Streaming<proto::SnapshotPart>,
+    ) -> Result<proto::SnapshotReply, Status> {
+        let Some(snapshot_part::Part::Head(head)) = self.next_part(&mut parts).await? else {
+            return Err(Status::invalid_argument("a snapshot begins with its head"));
+        };
+        let seat = Listener::shard(head.shard).and_then(|shard| self.seats.get(shard));
+        let seat = seat.ok_or_else(|| Status::not_found("no such shard here"))?;
+        let vote = wire::to_vote(head.vote).map_err(invalid)?;
+        let base = head.base.map(wire::to_id).ok_or_else(|| invalid("a base is missing"))?;
+        let group = membership::decode(&head.config).map_err(invalid)?;
+        let config_id = head.config_id.map(|id| log_id(wire::to_id(id)));
+        let pass = seat.gate.begin(Arc::clone(&seat.log)).await;
+        let pass = pass.map_err(|busy| Status::resource_exhausted(busy.to_string()))?;
+        if let Some(vote) = already(&seat, &vote, base) {
+            return Ok(proto::SnapshotReply { vote: wire::vote(&vote) });
+        }
+        let shard = ShardId(u16::try_from(head.shard).unwrap_or_default());
+        let store = Arc::clone(&self.store);
+        let install = blocking(move || store.begin_install(shard)).await?;
+        let mut incoming = Incoming { install, pass };
+        let mut received = 0;
+        loop {
+            match self.next_part(&mut parts).await? {
+                Some(snapshot_part::Part::Chunk(chunk)) if chunk.number == received => {
+                    let records = wire::to_chunk(&chunk).map_err(invalid)?;
+                    received += 1;
+                    incoming = blocking(move || {
+                        incoming.install.chunk(&records)?;
+                        Ok(incoming)
+                    })
+                    .await?;
+                }
+                Some(snapshot_part::Part::End(end)) if end.chunks == received => break,
+                _ => return Err(invalid("the parts of a snapshot are out of order")),
+            }
+        }
+        let Incoming { install, pass } = incoming;
+        pass.received(base.index).await;
+        let meta = SnapshotMeta {
+            last_log_id: Some(log_id(base)),
+            last_membership: StoredMembership::new(config_id, group),
+        };
+        let snapshot = Snapshot { meta, snapshot: SnapshotData::Received(install) };
+        let response = seat.raft.install_full_snapshot(vote, snapshot).await;
+        pass.settle().await;
+        let response = response.map_err(|fatal| Status::unavailable(fatal.to_string()))?;
+        Ok(proto::SnapshotReply { vote: wire::vote(&response.vote) })
+    }
+
+    async fn next_part(
+        &self,
+        parts: &mut Streaming<proto::SnapshotPart>,
+    ) -> Result<Option<snapshot_part::Part>, Status> {
+        let idle = Duration::from_millis(self.timing.snapshot_idle);
+        let part = tokio::time::timeout(idle, parts.message()).await;
+        let part = part.map_err(|_| Status::deadline_exceeded("the snapshot has stalled"))??;
+        Ok(part.and_then(|part| part.part))
+    }
+}
+
+/// The vote to answer with at once: the sender leads no longer, or all that it would send is here. Old
+/// records must not be written over newer ones. Nothing is applied while this holds.
+fn already(seat: &Seat, theirs: &Vote, base: EntryId) -> Option<Vote> {
+    let ours = seat.raft.metrics().borrow_watched().vote;
+    let deposed = theirs.partial_cmp(&ours) == Some(std::cmp::Ordering::Less);
+    let applied = seat.log.state().applied;
+    let here = applied.is_some_and(|applied| applied.index >= base.index);
+    (deposed || here).then_some(ours)
+}
+
+fn invalid(why: impl ToString) -> Status {
+    Status::invalid_argument(why.to_string())
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> aryavarth::Result<T> + Send + 'static,
+) -> Result<T, Status> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.map_err(|error| Status::internal(error.to_string()))?;
+    done.map_err(|error| Status::unavailable(error.to_string()))
+}
+
+async fn poll_once(answering: &mut Answering) -> Option<answer::Body> {
+    tokio::select! {
+        biased;
+        body = answering => Some(body),
+        () = std::future::ready(()) => None,
+    }
+}
+
+async fn append(seat: &Seat, request: proto::AppendRequest) -> answer::Body {
+    let request = match wire::to_append_request(request) {
+        Ok(request) => request,
+        Err(error) => {
+            tracing::warn!(%error, "entries from a peer were refused");
+            return unavailable(error);
+        }
+    };
+    match seat.raft.append_entries(request).await {
+        Ok(response) => answer::Body::Append(wire::append_answer(response)),
+        Err(error) => unavailable(error),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum VoteKind {
+    Real,
+    Trial,
+}
+
+async fn vote(seat: &Seat, request: proto::VoteRequest, kind: VoteKind) -> answer::Body {
+    let request = match wire::to_vote_request(request) {
+        Ok(request) => request,
+        Err(error) => return unavailable(error),
+    };
+    if !request.leadership_transfer
+        && let Some(until) = seat.bound_until
+        && Moment::now() < until
+    {
+        return unavailable("started just now: another leader may still count on this node");
+    }
+    let response = match kind {
+        VoteKind::Real => seat.raft.vote(request).await,
+        VoteKind::Trial => seat.raft.pre_vote(request).await,
+    };
+    match response {
+        Ok(response) => answer::Body::Vote(wire::vote_answer(&response)),
+        Err(error) => unavailable(error),
+    }
+}
+
+async fn transfer(seat: &Seat, request: proto::TransferRequest) -> answer::Body {
+    let request = match wire::to_transfer_request(request) {
+        Ok(request) => request,
+        Err(error) => return unavailable(error),
+    };
+    match seat.raft.handle_transfer_leader(request).await {
+        Ok(response) => answer::Body::Transfer(wire::transfer_answer(response)),
+        Err(error) => unavailable(error),
+    }
+}
+
+type Answers = mpsc::Sender<Vec<proto::Answer>>;
+
+#[tonic::async_trait]
+impl peer_server::Peer for Listener {
+    async fn hello(
+        &self,
+        request: Request<proto::HelloRequest>,
+    ) -> Result<Response<proto::HelloReply>, Status> {
+        let caller = self.caller(&request)?;
+        Ok(self.signed(caller, proto::HelloReply {}))
+    }
+
+    type LinkStream = BoxStream<'static, Result<proto::Answers, Status>>;
+
+    async fn link(
+        &self,
+        request: Request<Streaming<proto::Parcel>>,
+    ) -> Result<Response<Self::LinkStream>, Status> {
+        let caller = self.caller(&request)?;
+        let (answers, outgoing) = mpsc::channel(ANSWERS);
+        tokio::spawn(self.clone().serve_link(request.into_inner(), answers));
+        let outgoing = stream::unfold(outgoing, |mut outgoing| async {
+            let mut together: Vec<Vec<proto::Answer>> = Vec::new();
+            if outgoing.recv_many(&mut together, ANSWERS).await == 0 {
+                return None;
+            }
+            let answers = together.into_iter().flatten().collect();
+            Some((Ok(proto::Answers { answers }), outgoing))
+        });
+        Ok(self.signed(caller, Box::pin(outgoing)))
+    }
+
+    async fn install_snapshot(
+        &self,
+        request: Request<Streaming<proto::SnapshotPart>>,
+    ) -> Result<Response<proto::SnapshotReply>, Status> {
+        let caller = self.caller(&request)?;
+        let reply = self.receive(request.into_inner()).await;
+        if let Err(status) = &reply {
+            tracing::warn!(why = status.message(), "a snapshot was given up");
+        }
+        reply.map(|reply| self.signed(caller, reply))
+    }
+
+    async fn forward(
+        &self,
+        request: Request<proto::ForwardRequest>,
+    ) -> Result<Response<proto::ForwardReply>, Status> {
+        let from = self.caller(&request)?;
+        let Some(forwarded) = &self.forwarded else {
+            return Err(Status::unimplemented("nothing is forwarded to this node"));
+        };
+        let body = forwarded.answer(from.node, request.into_inner().body).await;
+        Ok(self.signed(from, proto::ForwardReply { body }))
+    }
+}

@@ -1,0 +1,206 @@
+//! Connections to peers, shared by all shards.
+//!
+//! ```text
+//!  shard 1 ┐  votes, heartbeats, transfers ──▶ urgent ──┐
+//!  shard 2 ├─ entries ───────────────────────▶ entries ─┼─▶ three connections to each peer
+//!  shard 9 ┘  snapshots, forwarded bytes ────▶ bulk ────┘
+//! ```
+//!
+//! Three, so that a large value on its way to a slow follower does not hold up the heartbeat that keeps
+//! the leader in office. Connections leave from the node's own peer address, are made when first needed, and
+//! made again when they break.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tonic::metadata::MetadataMap;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::{Request, Status};
+
+use crate::config::Timing;
+use crate::error::{Error, Result};
+use crate::identity::{Identity, NodeId, Passport, Refusal};
+use crate::link::Link;
+use crate::proto::peer_client::PeerClient;
+
+/// The largest message: one entry with the largest batch the engine takes.
+pub(crate) const MAX_MESSAGE: usize = (1 << 30) + (64 << 20);
+/// Bytes on the way before the receiver has taken them.
+pub(crate) const STREAM_WINDOW: u32 = 4 << 20;
+pub(crate) const CONNECTION_WINDOW: u32 = 8 << 20;
+
+pub(crate) type Client = PeerClient<InterceptedService<Channel, Signer>>;
+
+/// Puts this node's identity on each call to one peer.
+#[derive(Clone)]
+pub(crate) struct Signer {
+    passport: Arc<Passport>,
+    to: NodeId,
+}
+
+impl Interceptor for Signer {
+    fn call(&mut self, mut request: Request<()>) -> std::result::Result<Request<()>, Status> {
+        self.passport.sign(request.metadata_mut(), self.to);
+        Ok(request)
+    }
+}
+
+impl Signer {
+    /// Who answered, if it is whom we called: an answer bears the same headers as a call.
+    pub fn verify(&self, headers: &MetadataMap) -> std::result::Result<Identity, Refusal> {
+        let identity = self.passport.check(headers)?;
+        let meant = self.to == NodeId(0) || self.to == identity.node;
+        if meant { Ok(identity) } else { Err(Refusal::NotMe) }
+    }
+}
+
+/// All peers of this node.
+#[derive(Clone)]
+pub(crate) struct Peers(Arc<Shared>);
+
+struct Shared {
+    passport: Arc<Passport>,
+    timing: Timing,
+    from: IpAddr,
+    tls: Option<ClientTlsConfig>,
+    peers: Mutex<HashMap<(NodeId, String), Arc<Peer>>>,
+    #[cfg(feature = "simulation")]
+    severed: Mutex<Vec<NodeId>>,
+}
+
+/// One peer at one address.
+pub(crate) struct Peer {
+    pub urgent: Link,
+    pub entries: Link,
+    pub bulk: Client,
+}
+
+impl fmt::Debug for Peers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peers").field("from", &self.0.from).finish_non_exhaustive()
+    }
+}
+
+impl Peers {
+    pub fn new(
+        passport: Arc<Passport>,
+        timing: Timing,
+        from: IpAddr,
+        tls: Option<ClientTlsConfig>,
+    ) -> Peers {
+        Peers(Arc::new(Shared {
+            passport,
+            timing,
+            from,
+            tls,
+            peers: Mutex::default(),
+            #[cfg(feature = "simulation")]
+            severed: Mutex::default(),
+        }))
+    }
+
+    /// Cuts the lines to these nodes, and mends those to all others.
+    #[cfg(feature = "simulation")]
+    pub fn sever(&self, nodes: &[NodeId]) {
+        *self.0.severed.lock().unwrap_or_else(PoisonError::into_inner) = nodes.to_vec();
+        let peers = self.0.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((node, _), peer) in peers.iter() {
+            peer.urgent.set_cut(nodes.contains(node));
+            peer.entries.set_cut(nodes.contains(node));
+        }
+    }
+
+    /// The peer at this address.
+    ///
+    /// # Errors
+    /// If it is no address.
+    pub fn get(&self, node: NodeId, address: &str) -> Result<Arc<Peer>> {
+        let mut peers = self.0.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(peer) = peers.get(&(node, address.to_owned())) {
+            return Ok(Arc::clone(peer));
+        }
+        let pause = Duration::from_millis(self.0.timing.heartbeat);
+        let peer = Arc::new(Peer {
+            urgent: Link::start(self.client(node, address)?, self.signer(node), pause),
+            entries: Link::start(self.client(node, address)?, self.signer(node), pause),
+            bulk: self.client(node, address)?,
+        });
+        #[cfg(feature = "simulation")]
+        {
+            let severed = self.0.severed.lock().unwrap_or_else(PoisonError::into_inner);
+            peer.urgent.set_cut(severed.contains(&node));
+            peer.entries.set_cut(severed.contains(&node));
+        }
+        // A node that moved is reached at its new address only.
+        peers.retain(|(known, _), _| *known != node);
+        peers.insert((node, address.to_owned()), Arc::clone(&peer));
+        Ok(peer)
+    }
+
+    /// A connection of its own to whoever is at this address.
+    ///
+    /// # Errors
+    /// If it is no address.
+    pub fn client(&self, node: NodeId, address: &str) -> Result<Client> {
+        let channel = self.endpoint(address)?.connect_lazy();
+        let service = InterceptedService::new(channel, self.signer(node));
+        Ok(PeerClient::new(service)
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE))
+    }
+
+    /// What names this node to `node`, and judges its answers.
+    pub fn signer(&self, node: NodeId) -> Signer {
+        Signer { passport: Arc::clone(&self.0.passport), to: node }
+    }
+
+    fn endpoint(&self, address: &str) -> Result<Endpoint> {
+        let scheme = if self.0.tls.is_some() { "https" } else { "http" };
+        let unusable = |error: tonic::transport::Error| Error::Unreachable {
+            address: address.to_owned(),
+            cause: error.to_string(),
+        };
+        let timing = self.0.timing;
+        let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))
+            .map_err(unusable)?
+            .local_address(Some(self.0.from))
+            .connect_timeout(Duration::from_millis(timing.connect))
+            .tcp_nodelay(true)
+            // A peer that vanished without a word is noticed, and dialled anew once it is back.
+            .http2_keep_alive_interval(Duration::from_millis(timing.election_max))
+            .keep_alive_timeout(Duration::from_millis(timing.election_max))
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW);
+        match &self.0.tls {
+            None => Ok(endpoint),
+            Some(tls) => {
+                endpoint.tls_config(tls.clone()).map_err(|error| Error::Tls(error.to_string()))
+            }
+        }
+    }
+}
+
+/// What a failed call means to the caller.
+pub(crate) fn failure(address: &str, status: &Status) -> Error {
+    match Refusal::of(status) {
+        Some(refusal) => Error::Refused(refusal),
+        None => Error::Unreachable { address: address.to_owned(), cause: say(status) },
+    }
+}
+
+/// A status with what caused it, which tonic keeps to itself.
+pub(crate) fn say(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,166 @@
+//! Tokio, with a clock that counts pauses.
+//!
+//! A leader's lease is a span of time. If the machine sleeps, that span must pass too, or a leader
+//! that wakes up would believe in a lease that the others have long forgotten. Tokio's instants stop
+//! while the machine is suspended, so instants here are `CLOCK_BOOTTIME` where there is one. Timers
+//! stay tokio's: a late timer is harmless, a lease that is too long is not.
+
+use std::future::Future;
+use std::ops::{Add, AddAssign, Sub, SubAssign};
+use std::time::Duration;
+
+use openraft_rt::{AsyncRuntime, Instant, OptionalSend};
+use openraft_rt_tokio::{TokioMpsc, TokioMutex, TokioOneshot, TokioRuntime, TokioWatch};
+use rustix::time::{ClockId, clock_gettime};
+
+#[cfg(target_os = "linux")]
+const CLOCK: ClockId = ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const CLOCK: ClockId = ClockId::Monotonic;
+
+/// A moment on the clock that runs while the machine is suspended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(Duration);
+
+impl Moment {
+    /// Now.
+    pub fn now() -> Moment {
+        let time = clock_gettime(CLOCK);
+        let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
+        Moment(Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), nanoseconds))
+    }
+
+    /// How long until this moment; zero if it has passed.
+    pub fn remaining(self) -> Duration {
+        self.0.saturating_sub(Moment::now().0)
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Moment;
+
+    fn add(self, span: Duration) -> Moment {
+        Moment(self.0 + span)
+    }
+}
+
+impl AddAssign<Duration> for Moment {
+    fn add_assign(&mut self, span: Duration) {
+        self.0 += span;
+    }
+}
+
+impl Sub<Duration> for Moment {
+    type Output = Moment;
+
+    fn sub(self, span: Duration) -> Moment {
+        Moment(self.0.saturating_sub(span))
+    }
+}
+
+impl SubAssign<Duration> for Moment {
+    fn sub_assign(&mut self, span: Duration) {
+        self.0 = self.0.saturating_sub(span);
+    }
+}
+
+impl Sub for Moment {
+    type Output = Duration;
+
+    fn sub(self, earlier: Moment) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Instant for Moment {
+    fn now() -> Moment {
+        Moment::now()
+    }
+}
+
+/// Tokio as openraft sees it.
+#[derive(Debug)]
+pub struct Runtime(TokioRuntime);
+
+impl AsyncRuntime for Runtime {
+    type JoinError = tokio::task::JoinError;
+    type JoinHandle<T: OptionalSend + 'static> = tokio::task::JoinHandle<T>;
+    type Sleep = tokio::time::Sleep;
+    type Instant = Moment;
+    type TimeoutError = tokio::time::error::Elapsed;
+    type Timeout<R, T: Future<Output = R> + OptionalSend> = tokio::time::Timeout<T>;
+    type ThreadLocalRng = <TokioRuntime as AsyncRuntime>::ThreadLocalRng;
+    type Mpsc = TokioMpsc;
+    type Watch = TokioWatch;
+    type Oneshot = TokioOneshot;
+    type Mutex<T: OptionalSend + 'static> = TokioMutex<T>;
+
+    fn spawn<T>(future: T) -> Self::JoinHandle<T::Output>
+    where
+        T: Future + OptionalSend + 'static,
+        T::Output: OptionalSend + 'static,
+    {
+        tokio::spawn(future)
+    }
+
+    fn sleep(duration: Duration) -> Self::Sleep {
+        tokio::time::sleep(duration)
+    }
+
+    fn sleep_until(deadline: Moment) -> Self::Sleep {
+        tokio::time::sleep(deadline.remaining())
+    }
+
+    fn timeout<R, F: Future<Output = R> + OptionalSend>(
+        duration: Duration,
+        future: F,
+    ) -> Self::Timeout<R, F> {
+        tokio::time::timeout(duration, future)
+    }
+
+    fn timeout_at<R, F: Future<Output = R> + OptionalSend>(
+        deadline: Moment,
+        future: F,
+    ) -> Self::Timeout<R, F> {
+        tokio::time::timeout(deadline.remaining(), future)
+    }
+
+    fn is_panic(error: &Self::JoinError) -> bool {
+        error.is_panic()
+    }
+
+    fn thread_rng() -> Self::ThreadLocalRng {
+        TokioRuntime::thread_rng()
+    }
+
+    fn new(threads: usize) -> Runtime {
+        Runtime(TokioRuntime::new(threads))
+    }
+
+    fn block_on<F, T>(&mut self, future: F) -> T
+    where
+        F: Future<Output = T>,
+    {
+        self.0.block_on(future)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_do_not_go_back_and_spans_do_not_underflow() {
+        let first = Moment::now();
+        let second = Moment::now();
+        assert!(second >= first);
+        assert_eq!(first - (first + Duration::from_secs(1)), Duration::ZERO);
+        assert_eq!(first.remaining(), Duration::ZERO);
+        assert!((first + Duration::from_secs(60)).remaining() > Duration::from_secs(50));
+    }
+
+    #[test]
+    fn the_runtime_does_what_openraft_asks_of_one() {
+        openraft_rt::testing::Suite::<Runtime>::test_all();
+    }
+}
