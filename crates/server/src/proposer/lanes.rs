@@ -261,4 +261,7 @@ impl<'p> Holding<'p> {
 }
 
 #[cfg(test)]
+#[cfg(feature = "simulation")]
+mod server_tests;
+#[cfg(test)]
 mod tests;
