@@ -110,7 +110,7 @@ pub fn conversation(bytes: &[u8]) {
     let (output, end) = connection.finish();
     let is_whole = standstill == Standstill::Listening && end == Standstill::Closed;
     check_output(&script, &output, is_whole);
-    server.proposer.flush();
+    server.proposers.flush();
     server.log_queue.stop();
     committer.join().expect("the committer does not panic");
     // Going over an index that is nearly empty is most of the work, so once is enough.

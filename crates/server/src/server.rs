@@ -33,8 +33,8 @@ use crate::notify::{Progress, notify};
 use crate::pause::Pause;
 use crate::process;
 use crate::proposer::{
-    Access, BatchError, BatchNumber, Committer, DurabilityPolicy, LocalLog, Outcomes, Proposer,
-    Queue,
+    Access, BatchError, BatchId, Committer, DurabilityPolicy, Lane, LocalLog, Log, Proposers,
+    Queue, Routing,
 };
 use crate::redact::redacted;
 use crate::resp::{Args, Caller, Limits};
@@ -55,10 +55,10 @@ const MOST_WORKERS: usize = 8;
 pub struct Server {
     /// The settings.
     pub config: LiveConfig,
-    /// The store. Only the proposer writes to it.
+    /// The store. Only the proposers write to it.
     pub store: KvStore,
-    /// Where writes are evaluated.
-    pub proposer: Arc<Proposer>,
+    /// Where writes are evaluated, each in the lane of its keys.
+    pub proposers: Proposers,
     /// What is asked of writes.
     pub durability: Arc<DurabilityPolicy>,
     /// What waits for the disk.
@@ -153,7 +153,7 @@ impl Running {
         for job in self.jobs {
             job.join().expect("jobs do not panic");
         }
-        self.server.proposer.flush();
+        self.server.proposers.flush();
         self.queue.stop();
         self.committer.join().expect("the committer does not panic");
         if let Err(error) = self.server.store.checkpoint() {
@@ -229,11 +229,11 @@ pub(crate) fn assemble(
     let log_metrics = Arc::new(LogMetrics::default());
     let queue = Arc::new(Queue::new(Arc::clone(&log_metrics)));
     let log = LocalLog::new(store.clone(), Arc::clone(&durability), Arc::clone(&queue));
-    let proposer = Arc::new(Proposer::new(Arc::new(log), Arc::new(Outcomes::default())));
+    let proposers = Proposers::new(Routing::One, [Arc::new(log) as Arc<dyn Log>]);
     Ok(Arc::new(Server {
         config: LiveConfig::new(config, sources),
         store,
-        proposer,
+        proposers,
         durability,
         log_queue: queue,
         log_metrics,
@@ -266,7 +266,8 @@ pub(crate) fn start_committer(server: &Arc<Server>) -> Result<JoinHandle<()>> {
     let committer = Committer {
         store: server.store.clone(),
         queue: Arc::clone(&server.log_queue),
-        proposer: Arc::clone(&server.proposer),
+        proposers: server.proposers.clone(),
+        lane: Lane::FIRST,
         policy: Arc::clone(&server.durability),
         wake: Box::new(move || bells.iter().for_each(|worker| worker.settled())),
     };
@@ -510,7 +511,7 @@ impl Server {
 
     /// Forgets what a session leaves behind.
     pub fn leave(&self, session: &mut Session) {
-        command::leave(session, &self.proposer);
+        command::leave(session, &self.proposers);
     }
 
     // --- who may write ---
@@ -522,37 +523,49 @@ impl Server {
 
     /// Keeps all other writes waiting while `work` runs. Everything proposed before is settled then.
     pub fn alone<R>(&self, work: impl FnOnce() -> R) -> R {
+        for lane in self.proposers.lanes() {
+            self.close_lane(lane);
+        }
+        for lane in self.proposers.lanes() {
+            while !self.proposers.of(lane).hold().is_quiet() {
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        }
+        let answer = work();
+        // The first one last: who gets it finds the others open.
+        for lane in self.proposers.lanes().rev() {
+            self.proposers.of(lane).hold().set_access(Access::Everyone);
+        }
+        self.exclusive.store(false, Ordering::Release);
+        self.wake_workers();
+        answer
+    }
+
+    /// Takes a lane for who writes alone. They begin with the first one, so it decides between two.
+    fn close_lane(&self, lane: Lane) {
         loop {
-            let mut state = self.proposer.hold();
+            let mut state = self.proposers.of(lane).hold();
             if state.access() == Access::Everyone {
                 state.flush();
                 state.set_access(Access::Exclusive);
                 self.exclusive.store(true, Ordering::Release);
-                break;
+                return;
             }
             drop(state);
             std::thread::sleep(Duration::from_millis(1));
         }
-        while !self.proposer.hold().is_quiet() {
-            std::thread::sleep(Duration::from_micros(100));
-        }
-        let answer = work();
-        self.proposer.hold().set_access(Access::Everyone);
-        self.exclusive.store(false, Ordering::Release);
-        self.wake_workers();
-        answer
     }
 
     /// Waits until a batch is settled. For threads that may wait.
     ///
     /// # Errors
     /// Why the batch failed, if it did.
-    pub fn await_settled(&self, batch: BatchNumber) -> std::result::Result<(), BatchError> {
-        let outcomes = self.proposer.outcomes();
-        while outcomes.settled() < batch {
+    pub fn await_settled(&self, batch: BatchId) -> std::result::Result<(), BatchError> {
+        let outcomes = self.proposers.of(batch.lane).outcomes();
+        while outcomes.settled() < batch.number {
             std::thread::sleep(Duration::from_micros(100));
         }
-        outcomes.failure(batch).map_or(Ok(()), Err)
+        outcomes.failure(batch.number).map_or(Ok(()), Err)
     }
 
     /// Has workers look whether what commands wait for is over.

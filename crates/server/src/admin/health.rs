@@ -80,7 +80,8 @@ impl Health {
 
 /// What keeps a server from taking writes.
 pub fn trouble(server: &Server) -> Option<Trouble> {
-    match server.proposer.hold().trouble() {
+    let mut lanes = server.proposers.lanes();
+    match lanes.find_map(|lane| server.proposers.of(lane).hold().trouble()) {
         Some(BatchError::DiskFull) => {
             return Some(Trouble::DiskFull(BatchError::DiskFull.to_string()));
         }

@@ -16,7 +16,7 @@ use aryavarth::{Effect, UnixMillis};
 
 use super::context::{Context, Place, Sight, Value};
 use super::error::{CommandError, CommandResult};
-use crate::proposer::{Access, BatchNumber, State, WatchFlag};
+use crate::proposer::{Access, BatchId, Proposer, State, WatchFlag};
 use crate::resp::Reply;
 use crate::server::Server;
 use crate::value::bits::{self, Operation};
@@ -103,13 +103,14 @@ pub(super) fn run(
 }
 
 /// Waits until a batch is settled.
-fn await_settled(server: &Server, batch: BatchNumber) -> CommandResult {
-    server.proposer.flush();
-    let outcomes = server.proposer.outcomes();
-    while outcomes.settled() < batch {
+fn await_settled(server: &Server, batch: BatchId) -> CommandResult {
+    let proposer = server.proposers.of(batch.lane);
+    proposer.flush();
+    let outcomes = proposer.outcomes();
+    while outcomes.settled() < batch.number {
         std::thread::sleep(GLANCE);
     }
-    outcomes.failure(batch).map_or(Ok(()), |error| Err(error.into()))
+    outcomes.failure(batch.number).map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// A `BITOP` to be done.
@@ -128,7 +129,7 @@ impl Combination {
         for _ in 0..ATTEMPTS {
             let flag = WatchFlag::default();
             let done = self.attempt(server, &flag);
-            let mut state = server.proposer.hold();
+            let mut state = self.proposer(server).hold();
             self.sources.iter().for_each(|key| state.unwatch(key, &flag));
             drop(state);
             if let Some((length, batch)) = done? {
@@ -138,11 +139,16 @@ impl Combination {
         let (length, batch) = server.alone(|| {
             let values = self.read(server, Vec::new())?;
             let result = self.combine(&values);
-            let mut state = server.proposer.hold();
+            let mut state = self.proposer(server).hold();
             let batch = self.write(&mut state, &result)?;
             Ok::<_, CommandError>((result.len(), batch))
         })?;
         await_settled(server, batch).map(|()| length)
+    }
+
+    /// Where it is evaluated: all its keys are in one lane.
+    fn proposer<'s>(&self, server: &'s Server) -> &'s Proposer {
+        server.proposers.of(server.proposers.lane_of(&self.target))
     }
 
     /// Does it unless a source changes meanwhile.
@@ -150,15 +156,15 @@ impl Combination {
         &self,
         server: &Server,
         flag: &WatchFlag,
-    ) -> Result<Option<(usize, BatchNumber)>, CommandError> {
+    ) -> Result<Option<(usize, BatchId)>, CommandError> {
         let unsettled = self.watch(server, flag);
         let values = self.read(server, unsettled)?;
         let result = self.combine(&values);
-        let mut state = server.proposer.hold();
+        let mut state = self.proposer(server).hold();
         while state.access() == Access::Exclusive {
             drop(state);
             std::thread::sleep(OTHERS);
-            state = server.proposer.hold();
+            state = self.proposer(server).hold();
         }
         let now = server.store.now();
         let is_over = |value: &Value| value.expires_at.is_some_and(|at| at <= now);
@@ -171,7 +177,7 @@ impl Combination {
 
     /// Watches the sources from here on; returns what is not settled of them, none for others.
     fn watch(&self, server: &Server, flag: &WatchFlag) -> Vec<Option<Unsettled>> {
-        let mut state = server.proposer.hold();
+        let mut state = self.proposer(server).hold();
         let now = server.store.now();
         let watch = |key: &Vec<u8>| {
             state.watch(key, flag);
@@ -204,7 +210,7 @@ impl Combination {
         bits::combine(self.operation, &sources)
     }
 
-    fn write(&self, state: &mut State, result: &[u8]) -> Result<BatchNumber, CommandError> {
+    fn write(&self, state: &mut State, result: &[u8]) -> Result<BatchId, CommandError> {
         if let Some(error) = state.refusal() {
             return Err(error.into());
         }

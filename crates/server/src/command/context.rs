@@ -8,7 +8,7 @@
 //! A command must see unsettled effects if it writes, if it stands in a transaction, or if its own
 //! connection has a reply that waits for a batch. Then its reply waits for what it saw, too.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aryavarth::limits::{MAX_BATCH_BYTES, MAX_SEGMENT_SIZE, MIN_KEY_LENGTH};
@@ -18,7 +18,7 @@ use super::error::{CommandError, CommandResult};
 use super::flags::Flags;
 use super::table::CommandSpec;
 use super::turn::Turn;
-use crate::proposer::{BatchNumber, State};
+use crate::proposer::{BatchError, BatchId, Lane, Lanes, State};
 use crate::resp::Reply;
 use crate::server::Server;
 use crate::session::Session;
@@ -80,7 +80,9 @@ pub struct Context<'c, 's> {
     /// Where it stands.
     pub place: Place,
     pub(super) sight: Sight,
-    pub(super) depends: Option<BatchNumber>,
+    /// The lane of its keys.
+    pub(super) lane: Lane,
+    pub(super) depends: Option<BatchId>,
     pub(super) after: After,
 }
 
@@ -95,13 +97,50 @@ impl<'s> Context<'_, 's> {
         self.turn.server.store.now()
     }
 
-    /// Holds the proposer until the end of the turn.
-    pub fn proposer(&mut self) -> &mut MutexGuard<'s, State> {
-        self.turn.proposer()
+    /// Holds the proposer of its lane until the end of the turn, or until a command goes over others.
+    #[inline]
+    pub fn proposer(&mut self) -> &mut State {
+        self.turn.proposer(self.lane)
     }
 
-    fn depend_on(&mut self, batch: BatchNumber) {
-        self.depends = self.depends.max(Some(batch));
+    /// Has the reply wait for a batch of its lane.
+    #[inline]
+    pub(super) fn depend_on(&mut self, batch: BatchId) {
+        self.depends = Some(self.depends.map_or(batch, |other| other.later(batch)));
+    }
+
+    /// Notes that it looks up `key`, which its table does not tell of. A transaction stays where it is,
+    /// and sees of keys in other lanes what is settled.
+    pub(super) fn turn_to(&mut self, key: &[u8]) {
+        if self.place == Place::Alone {
+            self.lane = self.turn.server.proposers.lane_of(key);
+        }
+    }
+
+    /// The lanes that a command on all keys goes over, one after the other: all of them. A transaction
+    /// may not let go of its own, so of the others it sees what is settled.
+    fn lanes(&self) -> Lanes {
+        match self.place {
+            Place::Alone => self.turn.server.proposers.lanes(),
+            Place::Transaction => Lanes::only(self.lane),
+        }
+    }
+
+    /// Whether it would have to look into several lanes for unsettled effects on all keys.
+    pub fn is_spread(&self) -> bool {
+        self.place == Place::Alone
+            && self.sees_unsettled()
+            && self.turn.server.proposers.are_several()
+    }
+
+    /// Whether everything that was written is settled.
+    pub fn is_quiet(&mut self) -> bool {
+        self.lanes().all(|lane| self.turn.proposer(lane).is_quiet())
+    }
+
+    /// Why a command that adds data would be refused, if one would be.
+    pub fn refusal(&mut self) -> Option<BatchError> {
+        self.lanes().find_map(|lane| self.turn.proposer(lane).refusal())
     }
 
     // --- reading ---
@@ -132,7 +171,7 @@ impl<'s> Context<'_, 's> {
     ) -> Result<Option<R>, CommandError> {
         if self.sight == Sight::Everything {
             let store = &self.turn.server.store;
-            if let Some(unsettled) = self.turn.proposer().find(key) {
+            if let Some(unsettled) = self.turn.proposer(self.lane).find(key) {
                 let batch = unsettled.batch;
                 let answer = match unsettled.effect {
                     Effect::Set { value, expires_at }
@@ -235,7 +274,7 @@ impl<'s> Context<'_, 's> {
     /// transaction none is known to be the last.
     #[inline]
     fn check_room(&mut self, total: u64, last: u64) -> CommandResult {
-        let (records, bytes) = self.turn.proposer().gathered();
+        let (records, bytes) = self.proposer().gathered();
         let all = bytes + records as u64 * RECORD_OVERHEAD + total;
         let before_last = match self.place {
             Place::Alone => all - last,
@@ -256,7 +295,8 @@ impl<'s> Context<'_, 's> {
     }
 
     fn stage(&mut self, key: &[u8], effect: Effect<'_>) {
-        let state = self.turn.proposer();
+        debug_assert_eq!(self.turn.server.proposers.lane_of(key), self.lane, "it is in one lane");
+        let state = self.proposer();
         state.stage(key, effect);
         let batch = state.open_batch();
         self.depend_on(batch);
@@ -269,20 +309,29 @@ impl<'s> Context<'_, 's> {
         self.sight == Sight::Everything
     }
 
-    /// Shows every unsettled effect, oldest first; the reply depends on them.
+    /// Shows every unsettled effect of its lane, oldest first; the reply depends on them. Who is
+    /// [spread](Context::is_spread) waits until they are settled instead.
     pub fn each_unsettled(&mut self, show: impl FnMut(Operation<'_>)) {
-        let state = self.turn.proposer();
+        debug_assert!(!self.is_spread(), "a reply depends on batches of one lane");
+        let state = self.proposer();
         let newest = state.newest_unsettled();
         state.each_unsettled(show);
-        self.depends = self.depends.max(newest);
+        if let Some(newest) = newest {
+            self.depend_on(newest);
+        }
     }
 
     /// Proposes what was gathered, for a command that stands alone and writes nothing itself; returns
-    /// the batch after which everything before it is settled, if it is not yet.
-    pub fn propose_gathered(&mut self) -> Option<BatchNumber> {
-        let state = self.turn.proposer();
-        state.flush();
-        state.newest_unsettled()
+    /// the batches after which everything before it is settled, one at most for each lane.
+    pub fn propose_gathered(&mut self) -> Vec<BatchId> {
+        debug_assert_eq!(self.place, Place::Alone);
+        let lanes = self.lanes();
+        let propose = |lane| {
+            let state = self.turn.proposer(lane);
+            state.flush();
+            state.newest_unsettled()
+        };
+        lanes.filter_map(propose).collect()
     }
 
     // --- what takes long ---

@@ -1,7 +1,8 @@
 //! `FLUSHALL` and `FLUSHDB`: all keys go.
 //!
 //! ```text
-//!  alone ─▶ scan ─▶ batches of removals, as few as the log takes ─▶ settled ─▶ expired keys swept
+//!  alone ─▶ scan ─▶ each lane: batches of removals, as few as the log takes ─▶ settled
+//!                                                                 ─▶ expired keys swept
 //! ```
 //!
 //! No other write comes in between, and the reply says that the removals are as durable as any
@@ -15,6 +16,7 @@ use aryavarth::{ScanPosition, WriteBatch};
 use super::context::{Context, Place};
 use super::error::{CommandError, CommandResult};
 use super::view::View;
+use crate::proposer::Lane;
 use crate::resp::{Args, Reply};
 use crate::server::Server;
 
@@ -55,24 +57,31 @@ pub(super) fn flush_all(
 /// Removes all keys while nobody else writes.
 fn remove_all(server: &Arc<Server>) -> CommandResult {
     let mut position = Some(ScanPosition::START);
-    let mut gathered = Gathered::default();
+    let proposers = &server.proposers;
+    let mut gathered: Vec<Gathered> = proposers.lanes().map(|_| Gathered::default()).collect();
     while let Some(at) = position {
-        position = server.store.scan(at, STEP, |entry| gathered.remove(entry.key))?;
-        for batch in gathered.full.drain(..) {
-            propose(server, batch)?;
+        position = server.store.scan(at, STEP, |entry| {
+            gathered[proposers.lane_of(entry.key).index()].remove(entry.key);
+        })?;
+        for (lane, gathered) in proposers.lanes().zip(&mut gathered) {
+            for batch in gathered.full.drain(..) {
+                propose(server, lane, batch)?;
+            }
         }
     }
-    if !gathered.batch.is_empty() {
-        propose(server, gathered.batch)?;
+    for (lane, gathered) in proposers.lanes().zip(gathered) {
+        if !gathered.batch.is_empty() {
+            propose(server, lane, gathered.batch)?;
+        }
     }
     // Those that have expired count until they are swept.
     server.store.sweep_expired()?;
     Ok(())
 }
 
-fn propose(server: &Arc<Server>, batch: WriteBatch) -> CommandResult {
-    let number = server.proposer.hold().propose(batch);
-    Ok(server.await_settled(number)?)
+fn propose(server: &Arc<Server>, lane: Lane, batch: WriteBatch) -> CommandResult {
+    let proposed = server.proposers.of(lane).hold().propose(batch);
+    Ok(server.await_settled(proposed)?)
 }
 
 /// Removals in batches that the log takes.
@@ -94,8 +103,13 @@ impl Gathered {
     }
 }
 
-/// Removes all keys in the batch of the transaction. They have to fit in it.
+/// Removes all keys in the batch of the transaction. They have to fit in it, and to be in its lane.
 fn remove_in_transaction(cx: &mut Context<'_, '_>) -> CommandResult {
+    if cx.server().proposers.are_several() {
+        return Err(CommandError::text(
+            "ERR a transaction removes keys of one shard; use FLUSHALL outside of MULTI",
+        ));
+    }
     let (view, now, server) = (View::of(cx), cx.now(), Arc::clone(cx.server()));
     let mut keys: Vec<Vec<u8>> = view.unsettled(now).map(<[u8]>::to_vec).collect();
     let mut bytes: usize = keys.iter().map(|key| key.len() + REMOVAL).sum();

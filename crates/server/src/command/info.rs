@@ -115,7 +115,7 @@ pub(super) fn info(
         .skip(1)
         .map(|name| String::from_utf8_lossy(name).to_ascii_lowercase())
         .collect();
-    let refused = cx.proposer().refusal();
+    let refused = cx.refusal();
     reply.verbatim(&page(cx.server(), refused, &names));
     Ok(())
 }

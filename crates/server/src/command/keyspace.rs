@@ -10,6 +10,7 @@ use aryavarth::ScanPosition;
 
 use super::context::{Context, Value};
 use super::error::{CommandError, CommandResult};
+use super::view::View;
 use crate::resp::{Args, Reply};
 use crate::server::Server;
 use crate::value::integer;
@@ -162,6 +163,14 @@ pub(super) fn db_size(
         reply.integer(cx.server().store.len() as i64);
         return Ok(());
     }
+    if cx.is_spread() {
+        let view = View::of(cx);
+        return cx.run_elsewhere(reply, move |server, reply| {
+            view.await_settled(server);
+            reply.integer(server.store.len() as i64);
+            Ok(())
+        });
+    }
     let keys = unsettled_keys(cx);
     let store = cx.server().store.clone();
     let mut count = 0;
@@ -199,6 +208,14 @@ pub(super) fn random_key(
     _: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
+    if cx.is_spread() {
+        let view = View::of(cx);
+        return cx.run_elsewhere(reply, move |server, reply| {
+            view.await_settled(server);
+            reply.bulk_or_null(settled_key(server)?.as_deref());
+            Ok(())
+        });
+    }
     let store = cx.server().store.clone();
     for _ in 0..TRIES {
         let Some(key) = store.random_key(random)? else { break };
@@ -226,6 +243,17 @@ pub(super) fn random_key(
         reply.bulk_or_null(first_key(server, &removed)?.as_deref());
         Ok(())
     })
+}
+
+/// A key that the store has.
+fn settled_key(server: &Arc<Server>) -> Result<Option<Vec<u8>>, aryavarth::Error> {
+    for _ in 0..TRIES {
+        let Some(key) = server.store.random_key(random)? else { break };
+        if server.store.contains(&key)? {
+            return Ok(Some(key));
+        }
+    }
+    first_key(server, &HashSet::new())
 }
 
 fn random() -> u64 {

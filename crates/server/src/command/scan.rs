@@ -35,6 +35,7 @@ pub(super) fn keys(
     let pattern = &args[1];
     if let Prefix::Exact(key) = glob::prefix(pattern) {
         // One lookup rather than one of every key.
+        cx.turn_to(key);
         let found = cx.exists(key)?;
         reply.array(usize::from(found));
         if found {

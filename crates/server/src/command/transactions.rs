@@ -18,7 +18,7 @@ use super::id::CommandId;
 use super::table::CommandSpec;
 use super::turn::resolve;
 use crate::acl::Denial;
-use crate::proposer::{Proposer, WatchFlag};
+use crate::proposer::{Holding, Proposers, WatchFlag};
 use crate::resp::{Args, Reply};
 use crate::session::{Session, Transaction, Watched};
 
@@ -113,6 +113,19 @@ pub(super) fn exec(cx: &mut Context<'_, '_>, _: Args<'_>, reply: &mut Reply<'_>)
     Ok(())
 }
 
+/// The keys that an `EXEC` of this session concerns: of the commands that are queued, and watched.
+pub(super) fn keys(session: &Session) -> Vec<&[u8]> {
+    let mut keys = Vec::new();
+    for request in session.transaction.iter().flat_map(|transaction| &transaction.queue) {
+        let args = request.args();
+        if let Ok(spec) = resolve(args.get(0).unwrap_or_default(), args) {
+            keys.extend(spec.keys(&args).filter_map(|key| args.get(key.index)));
+        }
+    }
+    keys.extend(session.watched.iter().map(|watched| &*watched.key));
+    keys
+}
+
 /// All or nothing: if one of the commands could not write now, none is run.
 fn refuse_writes(cx: &mut Context<'_, '_>, transaction: &Transaction) -> CommandResult {
     let specs = transaction.queue.iter().filter_map(|request| {
@@ -140,9 +153,9 @@ pub(super) fn aborted(why: &str) -> CommandError {
 }
 
 /// Ends a transaction whose `EXEC` was refused.
-pub(super) fn abort(session: &mut Session, proposer: &Proposer) {
+pub(super) fn abort(session: &mut Session, proposers: &Proposers) {
     session.set_transaction(None);
-    leave(session, proposer);
+    leave(session, proposers);
     session.watch_flag = WatchFlag::default();
     session.client.watched.store(0, Ordering::Relaxed);
 }
@@ -169,12 +182,15 @@ fn run_queued(cx: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) {
             spec,
             place: Place::Transaction,
             sight: Sight::Everything,
+            lane: cx.lane,
             depends: None,
             after: After::Nothing,
         };
         let result = dispatch(&mut inner, args, reply);
         let depends = inner.depends;
-        cx.depends = cx.depends.max(depends);
+        if let Some(batch) = depends {
+            cx.depend_on(batch);
+        }
         result
     });
     cx.turn.note(cx.session, spec, args, result.is_err());
@@ -218,7 +234,7 @@ fn forget_watched(cx: &mut Context<'_, '_>) {
     let watched = std::mem::take(&mut cx.session.watched);
     let flag = std::mem::take(&mut cx.session.watch_flag);
     for Watched { key, .. } in &watched {
-        cx.proposer().unwatch(key, &flag);
+        cx.turn.holding.lane_of(key).unwatch(key, &flag);
     }
     cx.session.client.watched.store(0, Ordering::Relaxed);
 }
@@ -230,12 +246,12 @@ pub(super) fn abandon(cx: &mut Context<'_, '_>) {
 }
 
 /// Ends what a session that goes leaves behind.
-pub(crate) fn leave(session: &mut Session, proposer: &Proposer) {
+pub(crate) fn leave(session: &mut Session, proposers: &Proposers) {
     if session.watched.is_empty() {
         return;
     }
-    let mut state = proposer.hold();
+    let mut holding = Holding::new(proposers);
     for Watched { key, .. } in session.watched.drain(..) {
-        state.unwatch(&key, &session.watch_flag);
+        holding.lane_of(&key).unwatch(&key, &session.watch_flag);
     }
 }

@@ -6,8 +6,8 @@
 //!                              paused? ─▶ may write now? ─▶ run ─▶ reply, held for its batch
 //! ```
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use aryavarth::Reader;
@@ -21,7 +21,7 @@ use super::table::{self, CommandSpec};
 use super::{absent, dispatch, transactions};
 use crate::clock;
 use crate::net::{Caution, MOST_FETCHES, Output};
-use crate::proposer::{Access, State};
+use crate::proposer::{Access, Holding, Lane, Lanes, NotedLanes, State};
 use crate::resp::{Args, OwnedRequest, Reply};
 use crate::server::Server;
 use crate::session::{ReplyMode, Session, Standing};
@@ -56,7 +56,8 @@ pub struct Turn<'s> {
     pub(super) server: &'s Arc<Server>,
     pub(super) reader: Reader<'s>,
     worker: usize,
-    proposer: Option<MutexGuard<'s, State>>,
+    pub(super) holding: Holding<'s>,
+    noted: &'s NotedLanes,
     pub(super) stats: &'s WorkerStats,
     caution: &'s Caution,
     /// When the request began.
@@ -64,13 +65,20 @@ pub struct Turn<'s> {
 }
 
 impl<'s> Turn<'s> {
-    /// Begins a turn on worker `worker`.
-    pub fn new(server: &'s Arc<Server>, worker: usize, caution: &'s Caution) -> Turn<'s> {
+    /// Begins a turn on worker `worker`. The lanes of batches that replies depend on are noted in
+    /// `noted`: they are to be flushed.
+    pub fn new(
+        server: &'s Arc<Server>,
+        worker: usize,
+        caution: &'s Caution,
+        noted: &'s NotedLanes,
+    ) -> Turn<'s> {
         Turn {
             server,
             reader: server.store.reader(),
             worker,
-            proposer: None,
+            holding: Holding::new(&server.proposers),
+            noted,
             stats: server.stats.worker(worker),
             caution,
             began: clock::monotonic(),
@@ -111,8 +119,36 @@ impl<'s> Turn<'s> {
         }
     }
 
-    pub(super) fn proposer(&mut self) -> &mut MutexGuard<'s, State> {
-        self.proposer.get_or_insert_with(|| self.server.proposer.hold())
+    /// Holds the proposer of `lane` until the end of the turn, or until another is asked for.
+    #[inline]
+    pub(super) fn proposer(&mut self, lane: Lane) -> &mut State {
+        self.holding.lane(lane)
+    }
+
+    /// The lane of a request: that of its keys, all of which are in one; the first one if it has none.
+    #[inline]
+    fn lane_of(&self, session: &Session, spec: &'static CommandSpec, args: Args<'_>) -> Lane {
+        let proposers = &self.server.proposers;
+        if spec.id == CommandId::Exec {
+            return self.lane_of_transaction(session);
+        }
+        let lane = proposers.lane_by(|| args.get(spec.keys(&args).next()?.index));
+        debug_assert!(
+            spec.keys(&args).all(|key| proposers.lane_of(&args[key.index]) == lane),
+            "all keys of a command are in one lane"
+        );
+        lane
+    }
+
+    /// The lane of what is queued and watched.
+    fn lane_of_transaction(&self, session: &Session) -> Lane {
+        let proposers = &self.server.proposers;
+        let lane = proposers.lane_by(|| transactions::keys(session).first().copied());
+        debug_assert!(
+            transactions::keys(session).iter().all(|key| proposers.lane_of(key) == lane),
+            "all keys of a transaction are in one lane"
+        );
+        lane
     }
 
     /// Evaluates a request and writes its reply.
@@ -152,10 +188,15 @@ impl<'s> Turn<'s> {
         if self.caution.is_careful(self.began) && self.fetches(session, spec, args) {
             return Flow::Retry(Wait::Job);
         }
+        let lane = self.lane_of(session, spec, args);
         let writes = spec.flags.contains(Flags::WRITE)
             || matches!(spec.id, CommandId::Exec | CommandId::Watch);
         if writes {
-            let fenced = match self.may_write(spec) {
+            // A write that names no key concerns all of them.
+            let concerns_all = spec.flags.contains(Flags::WRITE) && spec.keys.is_empty();
+            let lanes =
+                if concerns_all { self.server.proposers.lanes() } else { Lanes::only(lane) };
+            let fenced = match self.may_write(lanes, spec) {
                 Ok(true) => None,
                 Ok(false) => return Flow::Retry(Wait::Others),
                 Err(error) => Some(error),
@@ -174,6 +215,7 @@ impl<'s> Turn<'s> {
             spec,
             place: Place::Alone,
             sight,
+            lane,
             depends: None,
             after: After::Nothing,
         };
@@ -190,13 +232,16 @@ impl<'s> Turn<'s> {
         if session.replies != ReplyMode::On {
             output.truncate(start);
         }
+        if let Some(batch) = depends {
+            self.noted.note(batch.lane);
+        }
         if output.end() > start {
             output.replied(start, depends);
         } else if let Some(batch) = depends {
             output.depends_silently(batch);
         }
         self.note(session, spec, args, failed);
-        if let Some(state) = &mut self.proposer {
+        if let Some(state) = self.holding.held() {
             state.flush_if_large();
         }
         match after {
@@ -220,8 +265,8 @@ impl<'s> Turn<'s> {
         let aborted = match spec {
             Some(spec) if spec.id == CommandId::Exec => {
                 // Its watches are given up while the proposer is held.
-                self.proposer = None;
-                transactions::abort(session, &self.server.proposer);
+                self.holding.release();
+                transactions::abort(session, &self.server.proposers);
                 Some(transactions::aborted(&error.to_string()))
             }
             _ => None,
@@ -268,18 +313,27 @@ impl<'s> Turn<'s> {
     }
 
     /// Whether a write may be evaluated now; false if others write alone.
-    fn may_write(&mut self, spec: &'static CommandSpec) -> Result<bool, CommandError> {
-        let state = self.proposer();
-        if state.access() == Access::Exclusive {
-            self.proposer = None;
-            return Ok(false);
+    fn may_write(
+        &mut self,
+        lanes: Lanes,
+        spec: &'static CommandSpec,
+    ) -> Result<bool, CommandError> {
+        for lane in lanes {
+            let state = self.proposer(lane);
+            if state.access() == Access::Exclusive {
+                self.holding.release();
+                return Ok(false);
+            }
+            if !spec.flags.contains(Flags::WRITE) {
+                continue;
+            }
+            let refusal =
+                if spec.flags.contains(Flags::DENYOOM) { state.refusal() } else { state.fence() };
+            if let Some(error) = refusal {
+                return Err(error.into());
+            }
         }
-        if !spec.flags.contains(Flags::WRITE) {
-            return Ok(true);
-        }
-        let refusal =
-            if spec.flags.contains(Flags::DENYOOM) { state.refusal() } else { state.fence() };
-        refusal.map_or(Ok(true), |error| Err(error.into()))
+        Ok(true)
     }
 
     fn enqueue(

@@ -3,7 +3,8 @@
 //! ```text
 //!  sees only what is settled    the store as it is
 //!  sees everything, alone       the store, once what was written before is settled
-//!  in a transaction             the store, and over it every unsettled effect: it may not wait
+//!  in a transaction             the store, and over it every unsettled effect of its lane: it may
+//!                               not wait, nor let go of its lane to look into others
 //! ```
 
 use std::collections::HashMap;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use aryavarth::{Effect, UnixMillis};
 
 use super::context::{Context, Place};
-use crate::proposer::BatchNumber;
+use crate::proposer::BatchId;
 use crate::server::Server;
 
 /// What unsettled effects make of a key.
@@ -40,7 +41,8 @@ impl Fate {
 /// How the keys look to one command. May go to another thread with its job.
 #[derive(Debug, Default)]
 pub(super) struct View {
-    after: Option<BatchNumber>,
+    /// One at most for each lane.
+    after: Vec<BatchId>,
     unsettled: HashMap<Vec<u8>, Fate>,
 }
 
@@ -64,13 +66,13 @@ impl View {
 
     /// Whether it is there only after a wait, which no worker may do.
     pub(super) fn has_to_wait(&self) -> bool {
-        self.after.is_some()
+        !self.after.is_empty()
     }
 
     /// Waits until the store can be looked at. What failed is not in it, as its own reply says.
     pub(super) fn await_settled(&self, server: &Arc<Server>) {
-        if let Some(batch) = self.after {
-            let _ = server.await_settled(batch);
+        for batch in &self.after {
+            let _ = server.await_settled(*batch);
         }
     }
 

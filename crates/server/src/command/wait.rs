@@ -47,7 +47,7 @@ pub(super) fn wait_aof(
     let written = cx.propose_gathered();
     cx.run_elsewhere(reply, move |server, reply| {
         let begun = crate::clock::monotonic();
-        let settled = written.is_none_or(|batch| server.await_settled(batch).is_ok());
+        let settled = written.iter().all(|batch| server.await_settled(*batch).is_ok());
         let took = crate::clock::monotonic().saturating_sub(begun);
         let left = longest.map(|longest| longest.saturating_sub(took));
         answer(reply, settled && server.log_queue.sync_now(left));
@@ -57,7 +57,7 @@ pub(super) fn wait_aof(
 
 /// Whether nothing waits to be synced, as far as that is known without waiting.
 fn is_synced(cx: &mut Context<'_, '_>) -> bool {
-    let is_quiet = cx.proposer().is_quiet();
+    let is_quiet = cx.is_quiet();
     let server = cx.server();
     is_quiet && (server.durability.get() == Durability::Always || server.log_queue.is_synced())
 }

@@ -9,7 +9,7 @@ use super::output::Output;
 use super::socket::{ShortRead, Socket};
 use crate::clients::Client;
 use crate::config::OutputLimit;
-use crate::proposer::Outcomes;
+use crate::proposer::Proposers;
 use crate::resp::Decoder;
 use crate::session::{Session, Standing};
 
@@ -159,9 +159,9 @@ impl Connection {
     }
 
     /// Sends what may be sent, as far as the socket takes it. Says whether the connection still works.
-    pub fn flush(&mut self, outcomes: &Outcomes) -> bool {
+    pub fn flush(&mut self, proposers: &Proposers) -> bool {
         loop {
-            let bytes = self.output.sendable(outcomes, self.session.protocol);
+            let bytes = self.output.sendable(proposers, self.session.protocol);
             if bytes.is_empty() {
                 break;
             }

@@ -5,7 +5,7 @@
 //!
 //!  a worker's round:  wait for events
 //!                     each ready connection: read, evaluate its requests, gather replies
-//!                     propose what all of them wrote, as one batch
+//!                     propose what all of them wrote, as one batch for each lane
 //!                     each connection: send the replies that may go out
 //! ```
 //!

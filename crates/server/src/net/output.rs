@@ -7,12 +7,13 @@
 //! ```
 //!
 //! # Invariants
+//! - Batches may be of different lanes; a region is released by its own lane, after those before it.
 //! - The starts in `held` ascend; a region of no replies may be empty.
 //! - Every reply behind `held[0].start` is counted in the held region it stands in.
 
 use std::collections::VecDeque;
 
-use crate::proposer::{BatchNumber, Outcomes};
+use crate::proposer::{BatchId, BatchNumber, Lane, Proposers};
 use crate::resp::{Protocol, Reply};
 
 /// Memory kept by a connection that has nothing to send and had nothing of late.
@@ -23,14 +24,26 @@ const MOST_KEPT: usize = 256 << 10;
 const DROPPED_AT: usize = 256 << 10;
 
 /// The batch of replies that depend on none, and wait only for those before them.
-const INDEPENDENT: BatchNumber = BatchNumber(0);
+const INDEPENDENT: BatchId = BatchId { lane: Lane::FIRST, number: BatchNumber(0) };
 
 /// A region of replies that depend on the same batch.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     start: usize,
-    batch: BatchNumber,
+    number: BatchNumber,
     replies: u32,
+    lane: Lane,
+}
+
+impl Held {
+    fn new(start: usize, batch: BatchId, replies: u32) -> Held {
+        Held { start, number: batch.number, replies, lane: batch.lane }
+    }
+
+    #[inline]
+    fn batch(&self) -> BatchId {
+        BatchId { lane: self.lane, number: self.number }
+    }
 }
 
 /// The replies of a connection that are not sent yet.
@@ -88,27 +101,27 @@ impl Output {
 
     /// Notes that a reply from `start` on was written, which depends on `batch` if there is one.
     #[inline]
-    pub fn replied(&mut self, start: usize, batch: Option<BatchNumber>) {
+    pub fn replied(&mut self, start: usize, batch: Option<BatchId>) {
         let batch = batch.unwrap_or(INDEPENDENT);
         match self.held.back_mut() {
             None if batch == INDEPENDENT => {}
-            Some(last) if last.batch == batch => last.replies += 1,
-            _ => self.held.push_back(Held { start, batch, replies: 1 }),
+            Some(last) if last.batch() == batch => last.replies += 1,
+            _ => self.held.push_back(Held::new(start, batch, 1)),
         }
     }
 
     /// Notes that a command whose reply the client does not want depends on `batch`. What follows must
     /// see that batch, and waits for it, all the same.
-    pub fn depends_silently(&mut self, batch: BatchNumber) {
-        if self.held.back().is_none_or(|last| last.batch != batch) {
-            self.held.push_back(Held { start: self.bytes.len(), batch, replies: 0 });
+    pub fn depends_silently(&mut self, batch: BatchId) {
+        if self.held.back().is_none_or(|last| last.batch() != batch) {
+            self.held.push_back(Held::new(self.bytes.len(), batch, 0));
         }
     }
 
     /// The bytes that may be sent now.
-    pub fn sendable(&mut self, outcomes: &Outcomes, protocol: Protocol) -> &[u8] {
+    pub fn sendable(&mut self, proposers: &Proposers, protocol: Protocol) -> &[u8] {
         if self.is_held() {
-            self.release(outcomes, protocol);
+            self.release(proposers, protocol);
         }
         let end = self.held.front().map_or(self.bytes.len(), |held| held.start);
         &self.bytes[self.written..end]
@@ -133,13 +146,14 @@ impl Output {
         }
     }
 
-    fn release(&mut self, outcomes: &Outcomes, protocol: Protocol) {
-        let settled = outcomes.settled();
-        while let Some(held) = self.held.front().copied()
-            && held.batch <= settled
-        {
+    fn release(&mut self, proposers: &Proposers, protocol: Protocol) {
+        while let Some(held) = self.held.front().copied() {
+            let outcomes = proposers.of(held.lane).outcomes();
+            if held.number > outcomes.settled() {
+                return;
+            }
             self.held.pop_front();
-            if let Some(error) = outcomes.failure(held.batch) {
+            if let Some(error) = outcomes.failure(held.number) {
                 self.replace(held, &error.to_string(), protocol);
             }
         }
@@ -164,59 +178,67 @@ impl Output {
 mod tests {
     use super::*;
     use crate::proposer::BatchError;
+    use crate::proposer::fake::proposers;
 
     fn reply(output: &mut Output, text: &str, batch: Option<u64>) {
         let start = output.end();
         Reply::new(output.buffer(), Protocol::Two).simple(text);
-        output.replied(start, batch.map(BatchNumber));
+        output.replied(start, batch.map(first));
     }
 
-    fn sendable(output: &mut Output, outcomes: &Outcomes) -> String {
-        let text = output.sendable(outcomes, Protocol::Two).escape_ascii().to_string();
+    fn first(number: u64) -> BatchId {
+        BatchId { lane: Lane::FIRST, number: BatchNumber(number) }
+    }
+
+    fn sendable(output: &mut Output, proposers: &Proposers) -> String {
+        let text = output.sendable(proposers, Protocol::Two).escape_ascii().to_string();
         text.replace("\\r\\n", " ")
     }
 
     #[test]
     fn replies_wait_for_their_batch_and_for_each_other() {
-        let (mut output, outcomes) = (Output::default(), Outcomes::default());
+        let (mut output, proposers) = (Output::default(), proposers(1));
+        let outcomes = proposers.of(Lane::FIRST).outcomes();
         reply(&mut output, "a", None);
         reply(&mut output, "b", Some(1));
         reply(&mut output, "c", None);
         reply(&mut output, "d", Some(2));
-        assert_eq!(sendable(&mut output, &outcomes), "+a ");
+        assert_eq!(sendable(&mut output, &proposers), "+a ");
         outcomes.settle(BatchNumber(1));
-        assert_eq!(sendable(&mut output, &outcomes), "+a +b +c ");
+        assert_eq!(sendable(&mut output, &proposers), "+a +b +c ");
         output.sent(12);
         outcomes.settle(BatchNumber(2));
-        assert_eq!(sendable(&mut output, &outcomes), "+d ");
+        assert_eq!(sendable(&mut output, &proposers), "+d ");
         assert!(!output.is_held());
     }
 
     #[test]
     fn what_is_not_answered_holds_what_follows() {
-        let (mut output, outcomes) = (Output::default(), Outcomes::default());
+        let (mut output, proposers) = (Output::default(), proposers(1));
+        let outcomes = proposers.of(Lane::FIRST).outcomes();
         reply(&mut output, "a", None);
-        output.depends_silently(BatchNumber(1));
-        output.depends_silently(BatchNumber(1));
-        assert_eq!(sendable(&mut output, &outcomes), "+a ");
+        output.depends_silently(first(1));
+        output.depends_silently(first(1));
+        assert_eq!(sendable(&mut output, &proposers), "+a ");
         output.sent(4);
         assert!(output.is_held());
         reply(&mut output, "b", Some(1));
-        output.depends_silently(BatchNumber(2));
+        output.depends_silently(first(2));
         reply(&mut output, "c", None);
-        assert_eq!(sendable(&mut output, &outcomes), "");
+        assert_eq!(sendable(&mut output, &proposers), "");
         outcomes.fail(
             BatchNumber(2)..=BatchNumber(2),
             BatchError::Refused("nobody is told".to_owned()),
         );
         outcomes.settle(BatchNumber(2));
-        assert_eq!(sendable(&mut output, &outcomes), "+b +c ");
+        assert_eq!(sendable(&mut output, &proposers), "+b +c ");
         assert!(!output.is_held());
     }
 
     #[test]
     fn what_depends_on_a_failed_batch_becomes_an_error() {
-        let (mut output, outcomes) = (Output::default(), Outcomes::default());
+        let (mut output, proposers) = (Output::default(), proposers(1));
+        let outcomes = proposers.of(Lane::FIRST).outcomes();
         reply(&mut output, "a", None);
         reply(&mut output, "b", Some(1));
         reply(&mut output, "c", None);
@@ -226,6 +248,6 @@ mod tests {
         outcomes.fail(BatchNumber(1)..=BatchNumber(1), no());
         outcomes.fail(BatchNumber(3)..=BatchNumber(3), no());
         outcomes.settle(BatchNumber(3));
-        assert_eq!(sendable(&mut output, &outcomes), "+a -ERR no +c +d -ERR no ");
+        assert_eq!(sendable(&mut output, &proposers), "+a -ERR no +c +d -ERR no ");
     }
 }

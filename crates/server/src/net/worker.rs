@@ -25,6 +25,7 @@ use super::socket::Socket;
 use crate::clients::{ClientId, Origin};
 use crate::clock;
 use crate::command::{Flow, Turn};
+use crate::proposer::NotedLanes;
 use crate::resp::{Ahead, Caller, Reply};
 use crate::server::Server;
 use crate::session::{ReplyMode, Session};
@@ -59,6 +60,8 @@ pub struct Worker {
     scratch: Vec<u8>,
     ahead: Ahead,
     caution: Caution,
+    /// The lanes to be flushed at the end of the round.
+    noted: NotedLanes,
     looked_after: Duration,
     /// Whether connections wait that could not be accepted; no event will tell of them.
     accepts_later: bool,
@@ -103,6 +106,7 @@ impl Worker {
             scratch: vec![0; READ],
             ahead: Ahead::default(),
             caution: Caution::default(),
+            noted: NotedLanes::default(),
             looked_after: Duration::ZERO,
             accepts_later: false,
             stopping: None,
@@ -190,9 +194,7 @@ impl Worker {
             self.connections[*token].listed = false;
             self.serve(*token, now);
         }
-        if !ready.is_empty() {
-            self.server.proposer.flush();
-        }
+        self.server.proposers.flush_noted(&self.noted);
         for token in &ready {
             self.send(*token);
         }
@@ -228,7 +230,7 @@ impl Worker {
             let arrived = connection.read(&mut self.scratch);
             if let Arrived::Bytes(bytes) = arrived {
                 received = bytes;
-                let turn = Turn::new(&self.server, self.number, &self.caution);
+                let turn = Turn::new(&self.server, self.number, &self.caution, &self.noted);
                 let used = evaluate(turn, connection, &mut self.ahead, &self.scratch[..bytes]);
                 connection.input.extend_from_slice(&self.scratch[used..bytes]);
             }
@@ -240,7 +242,7 @@ impl Worker {
                 received = bytes;
             }
             let mut input = std::mem::take(&mut connection.input);
-            let turn = Turn::new(&self.server, self.number, &self.caution);
+            let turn = Turn::new(&self.server, self.number, &self.caution, &self.noted);
             let used = evaluate(turn, connection, &mut self.ahead, &input);
             if used == input.len() {
                 input = Vec::new();
@@ -318,7 +320,7 @@ impl Worker {
         let Some(connection) = self.connections.get_mut(token) else { return };
         if connection.may_send() {
             let before = connection.output.pending();
-            connection.flush(self.server.proposer.outcomes());
+            connection.flush(&self.server.proposers);
             let sent = before.saturating_sub(connection.output.pending());
             connection.client().sent.fetch_add(sent as u64, Ordering::Relaxed);
             self.server.stats.worker(self.number).sent(sent as u64);

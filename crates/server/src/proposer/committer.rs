@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use aryavarth::{Appended, Durability, KvStore};
 
-use super::{BatchError, BatchNumber, DurabilityPolicy, Proposed, Proposer};
+use super::{BatchError, BatchNumber, DurabilityPolicy, Lane, Proposed, Proposers};
 use crate::clock;
 use crate::metrics::LogMetrics;
 
@@ -182,8 +182,10 @@ pub struct Committer {
     pub store: KvStore,
     /// What waits.
     pub queue: Arc<Queue>,
-    /// Whom to tell.
-    pub proposer: Arc<Proposer>,
+    /// Where the proposer is that it tells.
+    pub proposers: Proposers,
+    /// The lane whose log it is: it settles the batches of this one alone.
+    pub lane: Lane,
     /// What is asked of writes.
     pub policy: Arc<DurabilityPolicy>,
     /// Called after batches were settled.
@@ -251,7 +253,7 @@ impl Committer {
         let Some(last) = taken.back().map(Entry::number) else { return };
         let count = taken.len();
         match self.sync_and_apply(taken) {
-            Ok(()) => self.proposer.settled(last),
+            Ok(()) => self.proposers.of(self.lane).settled(last),
             Err(error) => self.fail(last, &error),
         }
         self.queue.unsettled.fetch_sub(count, Ordering::AcqRel);
@@ -272,7 +274,8 @@ impl Committer {
 
     /// Fails all that is in flight: what was taken, and what was appended meanwhile.
     fn fail(&self, taken: BatchNumber, error: &BatchError) {
-        self.proposer.failed(error);
-        self.proposer.settled(taken);
+        let proposer = self.proposers.of(self.lane);
+        proposer.failed(error);
+        proposer.settled(taken);
     }
 }

@@ -6,7 +6,7 @@ use super::{BatchError, BatchNumber};
 
 /// A batch as it was handed to the log.
 pub struct Proposed {
-    /// Its place in the order of all batches.
+    /// Its place in the order of its lane's batches.
     pub number: BatchNumber,
     /// Its effects. Not empty.
     pub batch: WriteBatch,
@@ -22,7 +22,7 @@ pub enum Accepted {
     InFlight,
 }
 
-/// Where batches become durable and are applied.
+/// Where the batches of a lane become durable and are applied.
 ///
 /// Called while the proposer is held, so it does not call it back before it has returned.
 pub trait Log: Send + Sync {

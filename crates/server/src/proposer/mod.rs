@@ -15,13 +15,17 @@
 //! the batch failed.
 //!
 //! # Invariants
+//! - There is one proposer for each shard, called its [`Lane`]; what follows holds in each by itself.
 //! - Commands are evaluated one at a time, while the proposer is held; so a batch's number is also its
-//!   place in the order of all effects.
+//!   place in the order of all effects of the lane.
 //! - All effects of a command, and of all commands of a transaction, are in one batch.
 //! - Batches are settled in the order of their numbers.
-//! - Nobody but the proposer writes to the store.
+//! - Nobody but the proposers writes to the store.
 
 mod committer;
+#[cfg(test)]
+pub(crate) mod fake;
+mod lanes;
 mod local;
 mod log;
 mod outcomes;
@@ -35,6 +39,7 @@ use std::time::Duration;
 use aryavarth::{Effect, Operation, WriteBatch};
 
 pub use self::committer::{Committer, Queue};
+pub use self::lanes::{BatchId, Holding, Lane, Lanes, NotedLanes, Proposers, Routing};
 pub use self::local::{DurabilityPolicy, LocalLog};
 pub use self::log::{Accepted, Log, Proposed};
 pub use self::outcomes::{BatchError, BatchNumber, Outcomes};
@@ -54,7 +59,11 @@ const SPARE_BYTES: u64 = 8 << 20;
 /// How long growing writes are refused at once after the disk was found full.
 const DISK_FULL_PAUSE: Duration = Duration::from_millis(100);
 
-/// Evaluates and proposes. Shared by all workers.
+/// Evaluates and proposes what is written in one lane. Shared by all workers.
+///
+/// Aligned so that lanes beside each other do not contend for a cache line, nor for the pair of them
+/// that processors fetch.
+#[repr(align(128))]
 pub struct Proposer {
     state: Mutex<State>,
     outcomes: Arc<Outcomes>,
@@ -62,6 +71,7 @@ pub struct Proposer {
 
 /// What is gathered and what is in flight. Held by whoever evaluates a command.
 pub struct State {
+    lane: Lane,
     open: Open,
     in_flight: VecDeque<InFlight>,
     watches: Watches,
@@ -107,9 +117,11 @@ enum Trouble {
 }
 
 impl Proposer {
-    /// Hands batches to `log`; the next one is number 1.
-    pub fn new(log: Arc<dyn Log>, outcomes: Arc<Outcomes>) -> Proposer {
+    /// The proposer of `lane`, which hands batches to `log`; the next one is number 1.
+    pub fn new(lane: Lane, log: Arc<dyn Log>) -> Proposer {
+        let outcomes = Arc::new(Outcomes::default());
         let state = State {
+            lane,
             open: Open {
                 number: BatchNumber::FIRST,
                 batch: WriteBatch::new(),
@@ -129,6 +141,12 @@ impl Proposer {
     /// Waits for the turn to evaluate commands.
     pub fn hold(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no panic while commands are evaluated")
+    }
+
+    /// Whether somebody holds it.
+    #[cfg(test)]
+    fn is_held(&self) -> bool {
+        self.state.try_lock().is_err()
     }
 
     /// What became of batches.
@@ -164,12 +182,22 @@ impl Proposer {
 /// What a key has in batches that are not settled.
 pub struct Unsettled<'a> {
     /// The batch.
-    pub batch: BatchNumber,
+    pub batch: BatchId,
     /// What it does to the key.
     pub effect: Effect<'a>,
 }
 
 impl State {
+    /// Whose it is.
+    #[inline]
+    pub fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    fn id(&self, number: BatchNumber) -> BatchId {
+        BatchId { lane: self.lane, number }
+    }
+
     /// Who may write now.
     pub fn access(&self) -> Access {
         self.access
@@ -180,22 +208,23 @@ impl State {
         self.access = access;
     }
 
-    /// The number of the batch that effects are added to.
-    pub fn open_batch(&self) -> BatchNumber {
-        self.open.number
+    /// The batch that effects are added to.
+    pub fn open_batch(&self) -> BatchId {
+        self.id(self.open.number)
     }
 
     /// The newest unsettled effect on `key`, if there is one.
     pub fn find(&mut self, key: &[u8]) -> Option<Unsettled<'_>> {
-        let State { open, in_flight, .. } = self;
+        let State { lane, open, in_flight, .. } = self;
+        let id = |number| BatchId { lane: *lane, number };
         if let Some(found) = open.overlay.find(&open.batch, key) {
             let effect = open.batch.operation(found).effect;
-            return Some(Unsettled { batch: open.number, effect });
+            return Some(Unsettled { batch: id(open.number), effect });
         }
         for flying in in_flight.iter_mut().rev() {
             if let Some(found) = flying.overlay.find(&flying.proposed.batch, key) {
                 let effect = flying.proposed.batch.operation(found).effect;
-                return Some(Unsettled { batch: flying.proposed.number, effect });
+                return Some(Unsettled { batch: id(flying.proposed.number), effect });
             }
         }
         None
@@ -215,11 +244,11 @@ impl State {
     }
 
     /// The newest batch that has effects and is not settled.
-    pub fn newest_unsettled(&self) -> Option<BatchNumber> {
+    pub fn newest_unsettled(&self) -> Option<BatchId> {
         if self.open.batch.is_empty() {
-            self.in_flight.back().map(|batch| batch.proposed.number)
+            self.in_flight.back().map(|batch| self.id(batch.proposed.number))
         } else {
-            Some(self.open.number)
+            Some(self.open_batch())
         }
     }
 
@@ -304,15 +333,15 @@ impl State {
         }
     }
 
-    /// Proposes a batch that was made elsewhere and is not empty, behind what was gathered; returns its
-    /// number.
-    pub fn propose(&mut self, batch: WriteBatch) -> BatchNumber {
+    /// Proposes a batch that was made elsewhere and is not empty, behind what was gathered; returns
+    /// which one it is.
+    pub fn propose(&mut self, batch: WriteBatch) -> BatchId {
         self.flush();
         (0..batch.len()).for_each(|number| self.watches.touched(batch.operation(number).key));
         self.spare.push(std::mem::replace(&mut self.open.batch, batch));
-        let number = self.open.number;
+        let proposed = self.open_batch();
         self.flush();
-        number
+        proposed
     }
 
     /// Notes that the log did not take a batch. Those in flight before it are not settled yet, so it

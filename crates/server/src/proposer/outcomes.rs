@@ -1,4 +1,4 @@
-//! What became of batches: asked by workers before they let replies go.
+//! What became of a lane's batches: asked by workers before they let replies go.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// round, and a round never takes that long.
 const REMEMBERED: u64 = 1 << 24;
 
-/// The number of a batch, from 1, in the order of all batches.
+/// The number of a batch, from 1, in the order of its lane's batches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BatchNumber(pub u64);
 

@@ -3,6 +3,7 @@
 
 use aryavarth::Durability;
 use aryavarth::disk::sim::{CallKind, FailedSync, Fault, SimDisk};
+use aryavarth_server::proposer::Lane;
 use redis::Value;
 
 use crate::machine::{Machine, code, run};
@@ -24,7 +25,8 @@ fn a_failed_sync_is_told_to_those_who_waited_and_fences_the_rest() {
         assert_eq!(run(&mut client, "GET before").unwrap(), Value::BulkString(b"1".to_vec()));
         assert_eq!(run(&mut client, "GET later").unwrap(), Value::Nil);
         let running = machine.running.as_ref().unwrap();
-        assert!(running.server().proposer.hold().fence().is_some(), "health tells of it");
+        let proposers = &running.server().proposers;
+        assert!(proposers.of(Lane::FIRST).hold().fence().is_some(), "health tells of it");
     }
 }
 
