@@ -8,7 +8,7 @@ use std::time::Duration;
 /// How long a reply may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Silence after which raw replies are taken to be all there are.
-const QUIET: Duration = Duration::from_millis(50);
+const QUIET: Duration = Duration::from_millis(250);
 /// How long raw bytes may go unanswered.
 const UNANSWERED: Duration = Duration::from_millis(500);
 
