@@ -1,3 +1,5 @@
+//! What only the inside can try: compaction as it runs in the background.
+
 use std::sync::Arc;
 
 use super::{NewEntry, Payload};
