@@ -16,6 +16,7 @@ use crate::manifest::{Role, State};
 use crate::reclaim::{Guard, pin};
 use crate::record::{Kind, Malformed, Record};
 use crate::replicated::codec::{self, Head};
+use crate::replicated::each_effect;
 use crate::replicated::replay::{Coverage, Spans, place};
 use crate::replicated::tables::Place;
 
@@ -279,17 +280,9 @@ impl Recovery<'_> {
     /// Lets the index reflect the effects of entries that are committed.
     pub(super) fn replay_entries(&mut self, places: &[Place]) -> Result<()> {
         for place in places {
-            let mut offset = place.offset + place.head;
-            while offset < place.offset + place.length {
-                let (guard, mut outcome, mut next) = (pin(), Ok(()), 0);
-                place.segment.record(&guard, offset, |header, record| {
-                    next = offset + header.record_length();
-                    let length = header.record_length();
-                    outcome = self.replay_record(&place.segment, offset, length, record);
-                })?;
-                outcome?;
-                offset = next;
-            }
+            each_effect(place, |record, offset, length| {
+                self.replay_record(&place.segment, offset, length, record)
+            })?;
         }
         Ok(())
     }

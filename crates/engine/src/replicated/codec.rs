@@ -119,6 +119,11 @@ pub struct State {
 }
 
 impl State {
+    /// Whether a record of the shard never takes effect.
+    pub fn is_dead(&self, sequence: Sequence) -> bool {
+        self.dead.iter().any(|dead| (dead.first..=dead.last).contains(&sequence))
+    }
+
     /// The value of its record.
     pub fn encode(&self) -> Vec<u8> {
         assert!(self.vote.len() <= MAX_VOTE_LENGTH);

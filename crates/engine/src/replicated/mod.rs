@@ -288,7 +288,10 @@ fn read_entry(place: &Place) -> Result<LoggedEntry> {
 }
 
 /// Shows the records of an entry behind its head, each with where it starts and its length.
-fn each_effect(
+///
+/// # Errors
+/// What `show` returns, or that a record cannot be read.
+pub fn each_effect(
     place: &Place,
     mut show: impl FnMut(&crate::record::Record<'_>, u64, u64) -> Result<()>,
 ) -> Result<()> {

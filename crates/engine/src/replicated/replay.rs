@@ -85,9 +85,7 @@ impl Replayed {
     pub fn state(&mut self, shard: ShardId, state: State, segment: SegmentId) -> Vec<Place> {
         self.states.insert(shard, segment);
         let log = self.tables.shards.entry(shard).or_default();
-        let is_dead = |place: &Place| {
-            state.dead.iter().any(|dead| (dead.first..=dead.last).contains(&place.first))
-        };
+        let is_dead = |place: &Place| state.is_dead(place.first);
         // Truncated together, from one of them to the last of then.
         if let Some(from) = log.entries.iter().position(is_dead) {
             self.tables.drop_from(shard, from);

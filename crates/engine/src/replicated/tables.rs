@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::codec::{Carries, Dead, Presence, State};
+use super::codec::{Carries, Presence, State};
 use crate::ids::{EntryId, EntryIndex, SegmentId, Sequence, ShardId};
 use crate::log::Segment;
 use crate::manifest::Role;
@@ -168,8 +168,7 @@ impl Tables {
 
     /// Whether a record of `shard` never takes effect.
     pub fn is_dead(&self, shard: ShardId, sequence: Sequence) -> bool {
-        let dead = |range: &Dead| (range.first..=range.last).contains(&sequence);
-        self.shards.get(&shard).is_some_and(|log| log.state.dead.iter().any(dead))
+        self.shards.get(&shard).is_some_and(|log| log.state.is_dead(sequence))
     }
 }
 
