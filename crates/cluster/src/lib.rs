@@ -60,7 +60,7 @@ pub use node::{Address, ClusterId, Incarnation, Node, NodeId, NodeName, NodeSet,
 pub use placement::{Choice, Placement, Wanted, group_size, next_transfer, spread_leaders, wanted};
 pub use reconcile::{Limits, Membership, NodeSight, Observed, ShardSight, Step, next_step};
 pub use redis_view::{Endpoint, Health, RedisView, Role, ShardEntry, ShardMember, SlotsEntry};
-pub use shards::{Route, ShardCount, ShardId};
+pub use shards::{META_GROUP, Route, ShardCount, ShardId};
 pub use slot::{Slot, crc16, hash_tag};
 pub use topology::{
     Applied, Change, Epoch, MAX_NODES, MAX_SETTING_NAME, MAX_SETTING_VALUE, MAX_SETTINGS,

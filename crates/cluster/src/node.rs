@@ -212,6 +212,20 @@ impl fmt::Display for ClusterId {
     }
 }
 
+impl FromStr for Zone {
+    type Err = Error;
+
+    fn from_str(label: &str) -> Result<Zone> {
+        Zone::new(label)
+    }
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 impl fmt::Display for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -16,7 +16,7 @@ use std::ops::RangeInclusive;
 
 use crate::node::{Node, NodeId, NodeName, NodeState};
 use crate::reconcile::NodeSight;
-use crate::shards::ShardId;
+use crate::shards::{META_GROUP, ShardId};
 use crate::slot::Slot;
 use crate::topology::{Replicas, Topology};
 
@@ -180,7 +180,7 @@ impl<'v> RedisView<'v> {
         let masters: std::collections::BTreeSet<_> = self
             .leaders
             .iter()
-            .filter(|(shard, _)| **shard != ShardId::META)
+            .filter(|(shard, _)| **shard != META_GROUP)
             .map(|(_, id)| id)
             .collect();
         let epoch = self.topology.epoch();
@@ -253,7 +253,7 @@ impl<'v> RedisView<'v> {
     }
 
     fn leads(&self, shard: ShardId, id: NodeId) -> bool {
-        shard != ShardId::META && self.leaders.get(&shard) == Some(&id)
+        shard != META_GROUP && self.leaders.get(&shard) == Some(&id)
     }
 
     /// Whom to name first: the leader, or else a voter that answers, or any.

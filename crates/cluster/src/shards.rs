@@ -20,20 +20,10 @@ use crate::slot::Slot;
 
 const SLOTS: u32 = Slot::COUNT as u32;
 
-/// A Raft group: 0 is the meta group, 1 and up are shards with data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ShardId(pub u16);
+pub use aryavarth::ShardId;
 
-impl ShardId {
-    /// The group that holds the topology.
-    pub const META: ShardId = ShardId(0);
-}
-
-impl fmt::Display for ShardId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
+/// The Raft group that holds the topology. Shards with data are 1 and up.
+pub const META_GROUP: ShardId = ShardId(0);
 
 /// How many shards with data a cluster has: 1 to 1024. Fixed for its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -168,7 +158,7 @@ mod tests {
     #[test]
     fn the_meta_group_owns_nothing() {
         let count = ShardCount::DEFAULT;
-        assert_eq!(count.slots_of(ShardId::META), None);
+        assert_eq!(count.slots_of(META_GROUP), None);
         assert_eq!(count.slots_of(ShardId(17)), None);
         assert_eq!(count.groups().count(), 17);
     }

@@ -21,6 +21,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+pub use aryavarth_cluster::{ClusterId, Incarnation, NodeId};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use tonic::metadata::{MetadataMap, MetadataValue};
@@ -29,35 +30,8 @@ use tonic::{Code, Status};
 /// The newest protocol this build speaks. Peers with a newer one are refused.
 pub const PROTOCOL: u32 = 1;
 
-/// The name of a node, never used again for another one. 0 is nobody.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(pub u64);
-
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
-/// The name of a cluster, drawn when it is made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct ClusterId(pub u64);
-
-impl fmt::Display for ClusterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-/// Drawn when a directory joins and kept in it: another one with the same node id is not the same node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Incarnation(pub u64);
-
-impl fmt::Display for Incarnation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
+/// Nobody: the node that a call is meant for if it is whoever answers.
+pub(crate) const NOBODY: NodeId = NodeId(0);
 
 /// What the nodes of a cluster know and nobody else. Never printed.
 #[derive(Clone)]
@@ -225,7 +199,7 @@ impl Passport {
         }
         let proof = text("aryavarth-proof").and_then(unhex).ok_or(Refusal::WrongSecret)?;
         claim.proof(&self.secret).verify_slice(&proof).map_err(|_| Refusal::WrongSecret)?;
-        if claim.to != NodeId(0) && claim.to != self.identity.node {
+        if claim.to != NOBODY && claim.to != self.identity.node {
             return Err(Refusal::NotMe);
         }
         if claim.identity.node == self.identity.node {

@@ -18,7 +18,7 @@ use crate::config::Timing;
 use crate::entry_log::ShardId;
 use crate::error::{Error, Result};
 use crate::group::{Group, Surroundings};
-use crate::identity::{Identity, NodeId, PROTOCOL, Passport, Roster, Secret};
+use crate::identity::{Identity, NOBODY, NodeId, PROTOCOL, Passport, Roster, Secret};
 use crate::listener::{Forwarded, Listener, Seats};
 use crate::peers::{CONNECTION_WINDOW, MAX_MESSAGE, Peers, STREAM_WINDOW, failure};
 use crate::proto;
@@ -211,14 +211,14 @@ impl Node {
     /// # Errors
     /// [`Error::Refused`], [`Error::Unreachable`].
     pub async fn hello(&self, address: &str) -> Result<Identity> {
-        let mut client = self.around.peers.client(NodeId(0), address)?;
+        let mut client = self.around.peers.client(NOBODY, address)?;
         let asked = client.hello(proto::HelloRequest {});
         let patience = Duration::from_millis(2 * self.around.timing.connect);
         let reply = tokio::time::timeout(patience, asked).await.map_err(|_| {
             Error::Unreachable { address: address.to_owned(), cause: "no answer in time".into() }
         })?;
         let reply = reply.map_err(|status| failure(address, &status))?;
-        Ok(self.around.peers.signer(NodeId(0)).verify(reply.metadata())?)
+        Ok(self.around.peers.signer(NOBODY).verify(reply.metadata())?)
     }
 
     /// Sends bytes to another node's [`Forwarded`], and waits for its answer.

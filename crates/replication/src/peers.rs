@@ -24,7 +24,7 @@ use tonic::{Request, Status};
 
 use crate::config::Timing;
 use crate::error::{Error, Result};
-use crate::identity::{Identity, NodeId, Passport, Refusal};
+use crate::identity::{Identity, NOBODY, NodeId, Passport, Refusal};
 use crate::link::Link;
 use crate::proto::peer_client::PeerClient;
 
@@ -54,7 +54,7 @@ impl Signer {
     /// Who answered, if it is whom we called: an answer bears the same headers as a call.
     pub fn verify(&self, headers: &MetadataMap) -> std::result::Result<Identity, Refusal> {
         let identity = self.passport.check(headers)?;
-        let meant = self.to == NodeId(0) || self.to == identity.node;
+        let meant = self.to == NOBODY || self.to == identity.node;
         if meant { Ok(identity) } else { Err(Refusal::NotMe) }
     }
 }

@@ -26,7 +26,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::node::{ClusterId, Node, NodeId, NodeSet, NodeState};
-use crate::shards::{ShardCount, ShardId};
+use crate::shards::{META_GROUP, ShardCount, ShardId};
 
 pub use change::{Applied, Change, NewNode};
 
@@ -194,7 +194,7 @@ impl Topology {
 
     /// On how many nodes a group shall be: the meta group has a factor of its own.
     pub fn factor_of(&self, shard: ShardId) -> ReplicationFactor {
-        if shard == ShardId::META { ReplicationFactor::META } else { self.factor }
+        if shard == META_GROUP { ReplicationFactor::META } else { self.factor }
     }
 
     /// The id for the next node that joins.

@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use aryavarth::Durability;
+use aryavarth_cluster::{Address, Zone};
 use toml::de::DeValue;
 
 use super::file::Source;
@@ -216,6 +218,39 @@ impl Kind for Option<SocketAddr> {
     fn show(&self) -> String {
         self.map_or_else(String::new, |address| address.to_string())
     }
+}
+
+impl Kind for Option<Address> {
+    const SHAPE: &'static str = "host:port, or nothing";
+
+    fn parse(text: &str, _: Option<Bounds>) -> Result<Option<Address>, Refusal> {
+        parse_unless_empty(text)
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map_or_else(String::new, Address::to_string)
+    }
+}
+
+impl Kind for Option<Zone> {
+    const SHAPE: &'static str = "1 to 64 letters, digits, dots, dashes and underscores, or nothing";
+
+    fn parse(text: &str, _: Option<Bounds>) -> Result<Option<Zone>, Refusal> {
+        parse_unless_empty(text)
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map_or_else(String::new, Zone::to_string)
+    }
+}
+
+fn parse_unless_empty<T: FromStr<Err = aryavarth_cluster::Error>>(
+    text: &str,
+) -> Result<Option<T>, Refusal> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|error: T::Err| Refusal::other(error.to_string()))
 }
 
 impl Kind for Durability {

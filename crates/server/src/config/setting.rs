@@ -20,17 +20,20 @@ pub enum Section {
     Limits,
     /// The files.
     Store,
+    /// The other nodes.
+    Cluster,
     /// What the operator sees.
     Observation,
 }
 
 impl Section {
     /// All of them, in order.
-    pub const ALL: [Section; 5] = [
+    pub const ALL: [Section; 6] = [
         Section::Network,
         Section::Security,
         Section::Limits,
         Section::Store,
+        Section::Cluster,
         Section::Observation,
     ];
 
@@ -41,6 +44,7 @@ impl Section {
             Section::Security => "Security",
             Section::Limits => "Limits",
             Section::Store => "Store",
+            Section::Cluster => "Cluster",
             Section::Observation => "Observation",
         }
     }

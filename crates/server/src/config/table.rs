@@ -8,6 +8,7 @@ use aryavarth::Durability;
 use aryavarth::limits::{
     MAX_KEY_LENGTH, MAX_SEGMENT_SIZE, MAX_VALUE_LENGTH, MIN_KEY_LENGTH, MIN_SEGMENT_SIZE,
 };
+use aryavarth_cluster::{Address, Zone};
 
 use super::declare::{bounds, settings};
 use super::error::Origins;
@@ -15,7 +16,7 @@ use super::kind::Kind;
 use super::setting::{Bounds, Reach, Section, Setting};
 use super::types::{
     BindAddress, Bytes, ClientCertificates, FileMode, LogFormat, LogLevel, Microseconds,
-    Milliseconds, OutputLimit, Seconds, Secret, Span, Switch, TlsVersion, UserLine,
+    Milliseconds, OutputLimit, Reads, Routing, Seconds, Secret, Span, Switch, TlsVersion, UserLine,
 };
 
 /// Most seconds and entries that Redis takes.
@@ -118,6 +119,40 @@ settings! {
         /// Longest value
         "max-value-length" max_value_length: Bytes =
             Bytes(MAX_VALUE_LENGTH as u64), [0, MAX_VALUE_LENGTH as i64] "", Restart;
+    }
+    Cluster {
+        /// Whether the server is a node of a cluster
+        "cluster" cluster: Switch = Switch::No, Restart;
+        /// Address at which other nodes reach this one, and from which it reaches them; as
+        /// `--peer-addr` too
+        "peer-address" peer_address: Option<SocketAddr> = None, Restart;
+        /// Address at which clients reach this node, if it is not the first of `bind` and `port`
+        "announce-address" announce_address: Option<Address> = None, Restart;
+        /// What this node shares a fate with, such as a rack: replicas are spread over zones
+        "zone" zone: Option<Zone> = None, Restart;
+        /// File with the secret that all nodes of the cluster share
+        "cluster-secret-file" cluster_secret_file: Option<PathBuf> = None, Restart;
+        /// Certificate that this node shows to others, in PEM; with it, nodes talk over TLS
+        "peer-tls-cert-file" peer_tls_cert_file: Option<PathBuf> = None, Restart;
+        /// Private key of that certificate, in PEM, without a password
+        "peer-tls-key-file" peer_tls_key_file: Option<PathBuf> = None, Restart;
+        /// Certificates that those of other nodes must come from, in PEM
+        "peer-tls-ca-cert-file" peer_tls_ca_cert_file: Option<PathBuf> = None, Restart;
+        /// What is done with commands for shards that other nodes lead: redirect (clients of Redis
+        /// Cluster follow), forward (for clients that know nothing of clusters)
+        "routing" routing: Routing = Routing::Redirect, Live;
+        /// How a leader makes sure that it still leads when it answers a read: lease (trusts that
+        /// clocks run at about the same rate), read-index (asks a majority)
+        "reads" reads: Reads = Reads::Lease, Live;
+        /// How old what a `READONLY` client reads from a follower may be, unless it says otherwise
+        "replica-max-staleness" replica_max_staleness: Span =
+            Span(std::time::Duration::from_secs(1)), [0, 86_400_000] "", Live;
+        /// Silence after which a node is taken for dead and its replicas are made anew elsewhere; 0s
+        /// for never
+        "node-lost-after" node_lost_after: Span =
+            Span(std::time::Duration::from_secs(600)), [0, 86_400_000] "", Live;
+        /// Entries of a shard's Raft log that are kept for followers that fall behind
+        "raft-log-keep" raft_log_keep: u32 = 10_000, [0, 100_000_000] "entries", Live;
     }
     Observation {
         /// Address of the pages for operators: health, metrics, console; nothing for none

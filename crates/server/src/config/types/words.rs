@@ -63,6 +63,26 @@ words! {
     }
 }
 
+words! {
+    /// What a node does with a command for a shard that another node leads.
+    pub enum Routing {
+        /// It answers `MOVED`, as clients of Redis Cluster expect.
+        Redirect = "redirect",
+        /// It passes the command on.
+        Forward = "forward",
+    }
+}
+
+words! {
+    /// How a leader makes sure that it still leads when it answers a read.
+    pub enum Reads {
+        /// By its lease.
+        Lease = "lease",
+        /// By asking a majority.
+        ReadIndex = "read-index",
+    }
+}
+
 macro_rules! kinds_of_words {
     ($($type:ty),+) => {$(
         impl Kind for $type {
@@ -80,7 +100,7 @@ macro_rules! kinds_of_words {
     )+};
 }
 
-kinds_of_words!(ClientCertificates, LogLevel, LogFormat);
+kinds_of_words!(ClientCertificates, LogLevel, LogFormat, Reads, Routing);
 
 impl Kind for Switch {
     const SHAPE: &'static str = "yes or no; true or false in the file";
