@@ -191,6 +191,11 @@ impl Group {
         self.0.shard
     }
 
+    /// This node.
+    pub fn node(&self) -> NodeId {
+        self.0.node
+    }
+
     /// Makes a new group of these members. To be called on any one of them, or on all with the same
     /// members.
     ///

@@ -14,6 +14,7 @@
 //! | [`resp`] | the wire: requests from bytes, replies to bytes |
 //! | [`command`] | what each command is and does |
 //! | [`proposer`] | writes in order, many in a batch, replies held until it is settled |
+//! | [`cluster`] | a node among others: shards, who leads them, the topology |
 //! | [`acl`] | who may do what |
 //! | [`config`] | the settings, from all their sources |
 //! | [`value`] | what commands do to bytes: pure functions |
@@ -22,6 +23,7 @@
 
 pub mod acl;
 pub mod clients;
+pub mod cluster;
 pub mod command;
 pub mod config;
 pub mod proposer;

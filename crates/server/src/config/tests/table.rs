@@ -48,8 +48,7 @@ fn bounds_hold_and_are_told() {
         let mut config = Config::default();
         let written = |number: i64| {
             // A time needs its unit; sizes and numbers are numbers.
-            let span = setting.name == "auth-timeout";
-            if span { format!("{number}ms") } else { number.to_string() }
+            if setting.shape == <Span as Kind>::SHAPE { format!("{number}ms") } else { number.to_string() }
         };
         let mut take = |number: i64| {
             (setting.parse)(&mut config, &written(number), Some(Bounds { least, most }))

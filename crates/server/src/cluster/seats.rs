@@ -1,0 +1,137 @@
+//! What workers ask about a shard, many times a millisecond: may this node answer for it?
+//!
+//! ```text
+//!                    group here?   leads, ready, lease holds?
+//!   Absent ◀── no ──────┤                  │
+//!                       └── yes ──▶ Leads(lease) ─ or ─ Unsure ─ or ─ Elsewhere(leader)
+//! ```
+//!
+//! A shard can be *closed*: then no new write is evaluated, so that what is in flight comes to an end
+//! before its leadership is handed over.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{OnceLock, PoisonError, RwLock};
+
+use aryavarth_cluster::{META_GROUP, NodeId, ShardCount, ShardId};
+use aryavarth_replication::{Group, Lease, Role};
+
+/// What this node may do for a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It leads, and nobody else can as long as this lasts.
+    Leads(Lease),
+    /// Nobody is known to lead; or this node does, and may not answer yet, or not now.
+    Unsure,
+    /// Another node leads.
+    Elsewhere(NodeId),
+    /// It has no replica.
+    Absent,
+}
+
+/// A shard on this node.
+#[derive(Debug, Default)]
+pub struct Seat {
+    group: RwLock<Option<Group>>,
+    closed: AtomicBool,
+}
+
+impl Seat {
+    /// Its group, if this node has a replica.
+    pub fn group(&self) -> Option<Group> {
+        self.group.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has this group from now on, or none.
+    pub fn set_group(&self, group: Option<Group>) {
+        *self.group.write().unwrap_or_else(PoisonError::into_inner) = group;
+    }
+
+    /// What this node may do for the shard at this moment.
+    pub fn standing(&self) -> Standing {
+        let group = self.group.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(group) = group.as_ref() else { return Standing::Absent };
+        if let Some(lease) = group.lease() {
+            return Standing::Leads(lease);
+        }
+        let leadership = group.leadership();
+        let leadership = leadership.borrow();
+        match &leadership.leader {
+            Some(leader) if leadership.role != Role::Leader && leader.node != group.node() => {
+                Standing::Elsewhere(leader.node)
+            }
+            _ => Standing::Unsure,
+        }
+    }
+
+    /// Its lease, if it leads.
+    #[inline]
+    pub fn lease(&self) -> Option<Lease> {
+        let group = self.group.read().unwrap_or_else(PoisonError::into_inner);
+        group.as_ref()?.lease()
+    }
+
+    /// Whether no new write may be evaluated.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Has no new write evaluated until it is opened.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Ends that.
+    pub fn open(&self) {
+        self.closed.store(false, Ordering::Release);
+    }
+}
+
+/// The shards of a cluster on this node. Their number is known only once it has joined.
+#[derive(Debug)]
+pub struct Seats {
+    /// By number, the meta group first.
+    seats: Box<[Seat]>,
+    shards: OnceLock<ShardCount>,
+}
+
+impl Default for Seats {
+    fn default() -> Seats {
+        let seats = (0..=ShardCount::MAX.get()).map(|_| Seat::default()).collect();
+        Seats { seats, shards: OnceLock::new() }
+    }
+}
+
+impl Seats {
+    /// The seat of a group.
+    ///
+    /// # Panics
+    /// If its number is above the highest that a cluster may have.
+    #[inline]
+    pub fn seat(&self, shard: ShardId) -> &Seat {
+        &self.seats[usize::from(shard.0)]
+    }
+
+    /// How many shards the cluster has; none as long as this node has not joined one.
+    #[inline]
+    pub fn shards(&self) -> Option<ShardCount> {
+        self.shards.get().copied()
+    }
+
+    /// Notes how many shards there are. It never changes.
+    pub fn set_shards(&self, shards: ShardCount) {
+        let _ = self.shards.set(shards);
+    }
+
+    /// The shards with data that this node leads now.
+    pub fn led(&self) -> impl Iterator<Item = ShardId> + '_ {
+        let shards = self.shards().into_iter().flat_map(ShardCount::shards);
+        shards.filter(|shard| self.seat(*shard).lease().is_some())
+    }
+
+    /// All groups that have a replica here, the meta group first.
+    pub fn groups(&self) -> impl Iterator<Item = (ShardId, Group)> + '_ {
+        let numbers = META_GROUP.0..=ShardCount::MAX.get();
+        numbers.map(ShardId).filter_map(|shard| Some((shard, self.seat(shard).group()?)))
+    }
+}
