@@ -6,7 +6,9 @@
 //! ```
 //!
 //! A proposal may be bound to a term: it was computed from what that term's leader had in flight, and
-//! must not be logged by a later leader, not even if that is the same node.
+//! must not be logged by a later leader, not even if that is the same node. If it was computed from the
+//! proposals before it, which form a [`Chain`], it must not be logged either once one of those
+//! was refused: so the next one is handed on only when it is known that the one before was accepted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -37,6 +39,7 @@ use crate::state_machine::ShardMachine;
 use crate::status::{GroupStatus, Leadership, Role, leadership, status};
 use crate::store::NodeStore;
 use crate::syncer::Syncer;
+use crate::ticket::{Acceptance, Ticket};
 use crate::types::{Effects, Member, ShardRaft, TypeConfig, entry_id};
 use crate::vote;
 
@@ -45,8 +48,28 @@ use crate::vote;
 pub enum Basis {
     /// Nothing that a change of leaders could invalidate.
     Anything,
-    /// What this node had in flight as the leader of this term.
+    /// What this node has applied as the leader of this term.
     Term(Term),
+    /// The proposals before it in the same chain, applied or not.
+    Chain(Chain),
+}
+
+/// Proposals each of which was computed from those before it. Once one is refused, so are all after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// The term in which this node leads.
+    pub term: Term,
+    /// Tells the chains of one term apart.
+    pub number: u64,
+}
+
+impl Basis {
+    fn term(self) -> Option<Term> {
+        match self {
+            Basis::Anything => None,
+            Basis::Term(term) | Basis::Chain(Chain { term, .. }) => Some(term),
+        }
+    }
 }
 
 /// How it is made sure that a read sees all that was acknowledged.
@@ -492,8 +515,18 @@ fn store_data(store: &Arc<dyn NodeStore>) -> Arc<dyn crate::store::ShardData> {
 
 /// Hands proposals to openraft, in order.
 async fn feed(raft: ShardRaft, mut queue: mpsc::UnboundedReceiver<Proposal>) {
+    let mut broken: Option<Chain> = None;
     while let Some(Proposal { batch, basis, done }) = queue.recv().await {
+        if let Basis::Chain(chain) = basis
+            && broken == Some(chain)
+        {
+            done(Err(Error::NotLeader { leader: None }));
+            continue;
+        }
+        let (ticket, acceptance) = Ticket::new();
+        let answered = Arc::clone(&ticket);
         let answer = Answer::new(move |outcome| {
+            answered.answered();
             done(match outcome {
                 Some(Ok(written)) => {
                     let written: openraft::raft::ClientWriteResponse<TypeConfig> = written;
@@ -503,15 +536,20 @@ async fn feed(raft: ShardRaft, mut queue: mpsc::UnboundedReceiver<Proposal>) {
                 None => Err(LOST),
             });
         });
-        let write = raft.write(Effects(batch)).responder(answer);
-        let write = match basis {
-            Basis::Anything => write,
-            Basis::Term(Term(term)) => {
+        let write = raft.write(Effects::proposed(batch, ticket)).responder(answer);
+        let write = match basis.term() {
+            None => write,
+            Some(Term(term)) => {
                 write.with_leader(openraft::vote::leader_id_std::CommittedLeaderId::new(term))
             }
         };
         // If the group has stopped, dropping the answer says so.
         let _ = write.await;
+        if let Basis::Chain(chain) = basis
+            && acceptance.await == Acceptance::Refused
+        {
+            broken = Some(chain);
+        }
     }
 }
 

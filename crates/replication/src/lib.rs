@@ -20,6 +20,7 @@
 //! | [`engine`] | the engine's store, as those |
 //! | `log_store`, `tail`, `syncer` | the log for openraft; the newest entries in memory; one sync for all |
 //! | `state_machine`, `gate`, `snapshot` | applying, and snapshots in and out |
+//! | `ticket` | whether a proposal was accepted at all |
 //! | `network`, `link`, `peers`, `progress` | what this node says to others |
 //! | `listener` | what others ask of this node |
 //! | [`identity`], [`tls`] | who may talk at all |
@@ -55,6 +56,7 @@ mod snapshot;
 mod state_machine;
 mod syncer;
 mod tail;
+mod ticket;
 mod types;
 mod vote;
 mod wire;
@@ -68,7 +70,7 @@ pub use config::Timing;
 pub use engine::{EngineStore, Owner};
 pub use entry_log::{EntryId, EntryIndex, EntryLog, ShardId, Term};
 pub use error::{Error, Leader, Result};
-pub use group::{Basis, Group, Lease, ReadPolicy, Removed};
+pub use group::{Basis, Chain, Group, Lease, ReadPolicy, Removed};
 pub use identity::{ClusterId, Identity, Incarnation, NodeId, Refusal, Roster, Secret};
 pub use listener::Forwarded;
 pub use node::{Node, NodeConfig};

@@ -92,7 +92,7 @@ impl LogStore {
 fn entry(logged: LoggedEntry) -> io::Result<Entry> {
     let payload = match logged.payload {
         LoggedPayload::Blank => EntryPayload::Blank,
-        LoggedPayload::Effects(batch) => EntryPayload::Normal(Effects(Arc::new(batch))),
+        LoggedPayload::Effects(batch) => EntryPayload::Normal(Effects::logged(batch)),
         LoggedPayload::Config(bytes) => {
             EntryPayload::Membership(membership::decode(&bytes).map_err(io::Error::other)?)
         }
@@ -197,6 +197,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             let configs = configs(&entries)?;
             let new: Vec<_> = entries.iter().zip(&configs).map(new_entry).collect();
             self.log.append(&new).map_err(io::Error::other)?;
+            entries.iter().for_each(note_logged);
             self.tail.push(entries);
         }
         self.syncer.after_sync(move |outcome| {
@@ -224,10 +225,17 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 }
 
+/// Whoever proposed it may hand on what builds on it.
+fn note_logged(entry: &Entry) {
+    if let EntryPayload::Normal(effects) = &entry.payload {
+        effects.note_logged();
+    }
+}
+
 fn new_entry<'a>((entry, config): (&'a Entry, &'a Vec<u8>)) -> NewEntry<'a> {
     let payload = match &entry.payload {
         EntryPayload::Blank => Payload::Blank,
-        EntryPayload::Normal(Effects(batch)) => Payload::Effects(batch),
+        EntryPayload::Normal(effects) => Payload::Effects(&effects.batch),
         EntryPayload::Membership(_) => Payload::Config(config),
     };
     NewEntry { id: entry_id(&entry.log_id), payload }

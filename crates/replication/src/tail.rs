@@ -26,7 +26,7 @@ struct Kept {
 /// About the bytes that an entry takes on the way to a peer.
 pub(crate) fn weight(entry: &Entry) -> u64 {
     match &entry.payload {
-        EntryPayload::Normal(effects) => 64 + effects.0.bytes(),
+        EntryPayload::Normal(effects) => 64 + effects.batch.bytes(),
         EntryPayload::Blank => 64,
         EntryPayload::Membership(_) => 1024,
     }
@@ -131,7 +131,6 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use aryavarth::WriteBatch;
 
@@ -144,7 +143,7 @@ mod tests {
             .map(|index| {
                 let mut batch = WriteBatch::new();
                 batch.set("k", vec![0; value]);
-                let payload = EntryPayload::Normal(Effects(Arc::new(batch)));
+                let payload = EntryPayload::Normal(Effects::logged(batch));
                 Entry { log_id: log_id(EntryId::new(1, index)), payload }
             })
             .collect()

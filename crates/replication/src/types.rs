@@ -13,14 +13,39 @@ use openraft::vote::leader_id_std;
 use crate::answer::Answer;
 use crate::entry_log::EntryId;
 use crate::runtime::Runtime;
+use crate::ticket::Ticket;
 
 /// What an entry does to keys. Only effects are logged, never commands.
 #[derive(Clone)]
-pub(crate) struct Effects(pub Arc<WriteBatch>);
+pub(crate) struct Effects {
+    /// The effects.
+    pub batch: Arc<WriteBatch>,
+    /// On the leader that proposed them.
+    ticket: Option<Arc<Ticket>>,
+}
+
+impl Effects {
+    /// Those of an entry that exists.
+    pub fn logged(batch: WriteBatch) -> Effects {
+        Effects { batch: Arc::new(batch), ticket: None }
+    }
+
+    /// Those that are proposed here.
+    pub fn proposed(batch: Arc<WriteBatch>, ticket: Arc<Ticket>) -> Effects {
+        Effects { batch, ticket: Some(ticket) }
+    }
+
+    /// Tells whoever proposed them that they stand in the log.
+    pub fn note_logged(&self) {
+        if let Some(ticket) = &self.ticket {
+            ticket.logged();
+        }
+    }
+}
 
 impl fmt::Display for Effects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} effects", self.0.len())
+        write!(f, "{} effects", self.batch.len())
     }
 }
 

@@ -3,8 +3,6 @@
 //! What comes from a peer is believed only as far as it can be checked: a message that lacks a part, and
 //! an entry whose checksum does not fit, is refused, and the stream it came on ends.
 
-use std::sync::Arc;
-
 use aryavarth::WriteBatch;
 use bytes::Bytes;
 use openraft::raft::{
@@ -116,7 +114,7 @@ fn entry(entry: &Entry) -> Result<proto::Entry, membership::TooLarge> {
     use proto::entry::Payload;
     let payload = match &entry.payload {
         EntryPayload::Blank => None,
-        EntryPayload::Normal(Effects(batch)) => Some(Payload::Effects(effects::encode(batch))),
+        EntryPayload::Normal(made) => Some(Payload::Effects(effects::encode(&made.batch))),
         EntryPayload::Membership(group) => {
             Some(Payload::Config(Bytes::from(membership::encode(group)?)))
         }
@@ -135,7 +133,7 @@ fn to_entry(entry: proto::Entry) -> Result<Entry, Malformed> {
     let payload = match entry.payload {
         None => EntryPayload::Blank,
         Some(Payload::Effects(bytes)) => {
-            EntryPayload::Normal(Effects(Arc::new(effects::decode(&bytes)?)))
+            EntryPayload::Normal(Effects::logged(effects::decode(&bytes)?))
         }
         Some(Payload::Config(bytes)) => EntryPayload::Membership(membership::decode(&bytes)?),
     };
@@ -270,7 +268,7 @@ mod tests {
         .unwrap();
         let payloads = [
             EntryPayload::Blank,
-            EntryPayload::Normal(Effects(Arc::new(batch))),
+            EntryPayload::Normal(Effects::logged(batch)),
             EntryPayload::Membership(group),
         ];
         let entries = (4..).zip(payloads);
@@ -289,7 +287,9 @@ mod tests {
         let before = request();
         let after = to_append_request(append_request(&before).unwrap()).unwrap();
         assert_eq!(format!("{before:?}"), format!("{after:?}"));
-        let EntryPayload::Normal(Effects(batch)) = &after.entries[1].payload else { panic!() };
+        let EntryPayload::Normal(Effects { batch, .. }) = &after.entries[1].payload else {
+            panic!()
+        };
         assert_eq!(batch.operation(0).key, b"key");
     }
 

@@ -6,8 +6,10 @@ use std::time::Duration;
 use aryavarth::{Durability, Options};
 
 use super::super::faces::{CONSTANTS, FACES};
+use super::super::kind::Kind;
 use super::super::setting::{Bounds, Reach, Setting, flags};
 use super::super::table::FIELDS;
+use super::super::types::Span;
 use super::super::{Bytes, Config, SETTINGS, Secret};
 use super::differing;
 
@@ -48,7 +50,11 @@ fn bounds_hold_and_are_told() {
         let mut config = Config::default();
         let written = |number: i64| {
             // A time needs its unit; sizes and numbers are numbers.
-            if setting.shape == <Span as Kind>::SHAPE { format!("{number}ms") } else { number.to_string() }
+            if setting.shape == <Span as Kind>::SHAPE {
+                format!("{number}ms")
+            } else {
+                number.to_string()
+            }
         };
         let mut take = |number: i64| {
             (setting.parse)(&mut config, &written(number), Some(Bounds { least, most }))
