@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use crate::clients::ClientId;
 use crate::command::{CommandId, Job};
-use crate::net::{JobDone, Message};
+use crate::net::{JobDone, Message, WorkerHandle};
 use crate::resp::{Protocol, Reply};
 use crate::server::Server;
 use crate::session::Session;
@@ -106,6 +106,21 @@ impl Jobs {
     pub fn run(&self, worker: usize, session: &Session, command: CommandId, job: Job) {
         let (client, protocol) = (session.client.id, session.protocol);
         self.tasks.send(Task { worker, client, protocol, command, job });
+    }
+
+    /// Has a connection rest until `work` is done, which takes no thread; then its command is tried again.
+    pub fn await_elsewhere(
+        &self,
+        runtime: &tokio::runtime::Handle,
+        worker: &Arc<WorkerHandle>,
+        session: &Session,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let (client, worker) = (session.client.id, Arc::clone(worker));
+        runtime.spawn(async move {
+            work.await;
+            worker.send(Message::Done(JobDone { client, reply: Vec::new() }));
+        });
     }
 
     /// Has work done that nobody waits for.

@@ -18,6 +18,7 @@ use crate::acl::{AclStore, Denial, LogContext, LogEvent};
 use crate::admin::Admin;
 use crate::clients::{Client, Clients, Origin};
 use crate::clock;
+use crate::cluster::Clustered;
 use crate::command::table::CommandSpec;
 use crate::command::{self, CommandError};
 use crate::config::{Absence, Config, LiveConfig, Sources, Switch};
@@ -59,6 +60,8 @@ pub struct Server {
     pub store: KvStore,
     /// Where writes are evaluated, each in the lane of its keys.
     pub proposers: Proposers,
+    /// The other nodes, if it is one of a cluster.
+    pub cluster: Option<Clustered>,
     /// What is asked of writes.
     pub durability: Arc<DurabilityPolicy>,
     /// What waits for the disk.
@@ -234,6 +237,7 @@ pub(crate) fn assemble(
         config: LiveConfig::new(config, sources),
         store,
         proposers,
+        cluster: None,
         durability,
         log_queue: queue,
         log_metrics,

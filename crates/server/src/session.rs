@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::acl::{AclStore, Login};
 use crate::clients::Client;
+use crate::command::Waiting;
 use crate::proposer::WatchFlag;
 use crate::resp::{OwnedRequest, Protocol};
 
@@ -62,6 +63,8 @@ pub struct Session {
     pub watch_flag: WatchFlag,
     /// How often the next command was put off because what it reads was not in memory.
     pub fetches: u8,
+    /// What its next command has waited for, in a cluster.
+    pub waiting: Waiting,
     /// Whether the connection ends once its replies are sent.
     pub closing: bool,
 }
@@ -90,6 +93,7 @@ impl Session {
             watched: Vec::new(),
             watch_flag: WatchFlag::default(),
             fetches: 0,
+            waiting: Waiting::default(),
             closing: false,
         }
     }

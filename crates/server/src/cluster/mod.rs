@@ -16,6 +16,19 @@ pub mod seats;
 pub mod status;
 pub mod view;
 
+use std::sync::Arc;
+
 pub use seats::{Seat, Seats, Standing};
 pub use status::ClusterStatus;
-pub use view::ClusterView;
+pub use view::{ClusterView, Views};
+
+/// What the commands of a clustered server need of it.
+#[derive(Debug)]
+pub struct Clustered {
+    /// The shards, on this node.
+    pub seats: Arc<Seats>,
+    /// What is known of the cluster.
+    pub views: Arc<Views>,
+    /// Where what waits for other nodes is done.
+    pub runtime: tokio::runtime::Handle,
+}

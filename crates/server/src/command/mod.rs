@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  turn      a request on its way: known, allowed, queued, held
+//!  route     which node it belongs to, in a cluster
 //!  table     one row a command            context   what a command works with
 //!  strings, counters, bits, keys, …       one file for each family: a function for each command
 //! ```
@@ -35,6 +36,7 @@ mod observe;
 mod options;
 mod parts;
 mod persist;
+mod route;
 mod scan;
 mod specs;
 mod strings;
@@ -48,6 +50,7 @@ pub use client::client_line;
 pub use context::{After, Context, Job, Place, Value};
 pub use error::{CommandError, CommandResult};
 pub use id::CommandId;
+pub use route::Waiting;
 pub use turn::{Flow, Turn, Wait};
 
 use crate::resp::{Args, Reply};
