@@ -18,9 +18,31 @@ pub mod view;
 
 use std::sync::Arc;
 
+use aryavarth_cluster::{ReplicationFactor, ShardCount};
+
 pub use seats::{Seat, Seats, Standing};
 pub use status::ClusterStatus;
 pub use view::{ClusterView, Views};
+
+/// How a node comes to its cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// It goes on as what its directory says it is; or waits to be met, if that says nothing.
+    #[default]
+    Resume,
+    /// It founds a cluster of its own, if it belongs to none yet.
+    Found {
+        /// How many shards that has, for ever.
+        shards: ShardCount,
+        /// On how many nodes each is to be.
+        factor: ReplicationFactor,
+    },
+    /// It asks a member to be let in, if it belongs to no cluster yet.
+    Join {
+        /// Where other nodes reach the member, as `host:port`.
+        member: String,
+    },
+}
 
 /// What the commands of a clustered server need of it.
 #[derive(Debug)]
