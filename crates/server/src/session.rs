@@ -43,6 +43,15 @@ pub enum Standing {
     Unknown,
 }
 
+/// Who has checked what the user may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Nobody yet: it is checked here.
+    None,
+    /// The node that passes the requests on.
+    Node,
+}
+
 /// What a client has agreed with the server.
 pub struct Session {
     /// What others may know of it.
@@ -51,6 +60,8 @@ pub struct Session {
     pub login: Login,
     /// Whether it may run them.
     pub standing: Standing,
+    /// Who has checked what the user may.
+    pub trust: Trust,
     /// The version of the protocol.
     pub protocol: Protocol,
     /// Which replies it wants.
@@ -87,6 +98,7 @@ impl Session {
             client,
             login,
             standing,
+            trust: Trust::None,
             protocol: Protocol::Two,
             replies: ReplyMode::On,
             transaction: None,
@@ -96,6 +108,12 @@ impl Session {
             waiting: Waiting::default(),
             closing: false,
         }
+    }
+
+    /// Takes what comes as checked by another node, and speaks this version.
+    pub fn trust(&mut self, protocol: Protocol) {
+        (self.standing, self.trust) = (Standing::Known, Trust::Node);
+        self.speak(protocol);
     }
 
     /// Speaks this version from here on.
