@@ -11,15 +11,17 @@
 //!   it leads.
 //! - Keys that begin with [`reserved::PREFIX`] are the server's own: no client reads or writes them.
 
+pub mod orders;
 pub mod reserved;
 pub mod seats;
 pub mod status;
 pub mod view;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aryavarth_cluster::{ReplicationFactor, ShardCount};
 
+pub use orders::{Certainty, Order, Steward};
 pub use seats::{Seat, Seats, Standing};
 pub use status::ClusterStatus;
 pub use view::{ClusterView, Views};
@@ -53,4 +55,6 @@ pub struct Clustered {
     pub views: Arc<Views>,
     /// Where what waits for other nodes is done.
     pub runtime: tokio::runtime::Handle,
+    /// Who carries out what operators ask for, once it is there.
+    pub steward: OnceLock<Arc<dyn Steward>>,
 }
