@@ -4,7 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use aryavarth_server::config::{Config, Flag, LogFormat, Sources, flags};
-use aryavarth_server::{Error, Running, logging, start};
+use aryavarth_server::cluster::Start;
+use aryavarth_server::{Error, Running, logging, start_node};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
 
@@ -110,7 +111,7 @@ pub fn run(arguments: Serve) -> Result<()> {
     }
     let format = config.log_format;
     let logging = logging::init(&config);
-    let running = start(config, &sources)?;
+    let running = start_node(config, &sources, arguments.start)?;
     running.server().heed_level(logging);
     watch_signals(&running).map_err(|error| Failure::new(Exit::Io, error.to_string()))?;
     running.announce();

@@ -11,18 +11,35 @@
 //!   it leads.
 //! - Keys that begin with [`reserved::PREFIX`] are the server's own: no client reads or writes them.
 
-pub mod orders;
+mod card;
+mod error;
+mod founding;
+mod handover;
+mod member;
+mod messages;
+mod node;
+mod pulse;
+mod reconciler;
+mod replicas;
+mod report;
 pub mod reserved;
+mod saved;
 pub mod seats;
+mod serving;
 pub mod status;
 pub mod view;
+mod wishes;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use aryavarth_cluster::{ReplicationFactor, ShardCount};
 
-pub use orders::{Certainty, Order, Steward};
+pub use error::NodeError;
+pub use messages::Wish;
+pub use node::{ClusterNode, ClusterOptions, Host, Later, runtime};
 pub use seats::{Seat, Seats, Standing};
+pub use serving::is_of_cluster;
+pub(crate) use serving::{Rising, refuse_directory_of_node};
 pub use status::ClusterStatus;
 pub use view::{ClusterView, Views};
 
@@ -49,12 +66,12 @@ pub enum Start {
 /// What the commands of a clustered server need of it.
 #[derive(Debug)]
 pub struct Clustered {
+    /// The node.
+    pub node: std::sync::OnceLock<Arc<ClusterNode>>,
     /// The shards, on this node.
     pub seats: Arc<Seats>,
     /// What is known of the cluster.
     pub views: Arc<Views>,
     /// Where what waits for other nodes is done.
     pub runtime: tokio::runtime::Handle,
-    /// Who carries out what operators ask for, once it is there.
-    pub steward: OnceLock<Arc<dyn Steward>>,
 }

@@ -212,8 +212,8 @@ pub(super) fn status(
 ) -> CommandResult {
     cluster(cx)?;
     cx.run_elsewhere(reply, |server, reply| {
-        let steward = server.cluster.as_ref().and_then(|cluster| cluster.steward.get());
-        let status = steward.and_then(|steward| steward.status()).ok_or(HOMELESS)?;
+        let node = server.cluster.as_ref().and_then(|cluster| cluster.node.get());
+        let status = node.ok_or(HOMELESS)?.status().map_err(CommandError::because)?;
         let text = serde_json::to_vec(&status).map_err(CommandError::because)?;
         reply.bulk(&text);
         Ok(())

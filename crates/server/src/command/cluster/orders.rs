@@ -4,35 +4,42 @@
 //! group, so that it will be carried out whoever fails; the moves it leads to are seen in
 //! `CLUSTER STATUS`.
 
+use std::sync::Arc;
+
 use aryavarth_cluster::{Address, META_GROUP, ReplicationFactor, ShardId};
 
 use super::{HOMELESS, cluster};
-use crate::cluster::{Certainty, Order};
+use crate::cluster::{ClusterNode, NodeError, Wish};
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::resp::{Args, Reply};
 use crate::value::integer;
 
-/// Has an order carried out on another thread.
-fn carry_out(cx: &mut Context<'_, '_>, order: Order, reply: &mut Reply<'_>) -> CommandResult {
+/// Has something done on another thread.
+fn have_done(
+    cx: &mut Context<'_, '_>,
+    reply: &mut Reply<'_>,
+    work: impl FnOnce(&Arc<ClusterNode>) -> Result<(), NodeError> + Send + 'static,
+) -> CommandResult {
     cx.run_elsewhere(reply, move |server, reply| {
-        let steward = server.cluster.as_ref().and_then(|cluster| cluster.steward.get());
-        let done = steward.ok_or(HOMELESS)?.carry_out(&order);
-        done.map_err(CommandError::because)?;
-        tracing::info!(?order, "an operator's order was carried out");
+        let node = server.cluster.as_ref().and_then(|cluster| cluster.node.get());
+        work(node.ok_or(HOMELESS)?).map_err(CommandError::because)?;
         reply.ok();
         Ok(())
     })
 }
 
+fn grant(cx: &mut Context<'_, '_>, wish: Wish, reply: &mut Reply<'_>) -> CommandResult {
+    have_done(cx, reply, move |node| {
+        tracing::info!(?wish, "an operator wants this");
+        node.wish(wish)
+    })
+}
+
 /// The node that word `number` names.
-fn node(
-    cx: &Context<'_, '_>,
-    args: Args<'_>,
-    number: usize,
-) -> Result<aryavarth_cluster::NodeId, CommandError> {
+fn node(cx: &Context<'_, '_>, args: Args<'_>, number: usize) -> Result<u64, CommandError> {
     let view = cluster(cx)?.views.newest();
-    super::node(&view.for_clients().ok_or(HOMELESS)?, &args[number])
+    Ok(super::node(&view.for_clients().ok_or(HOMELESS)?, &args[number])?.0)
 }
 
 /// `CLUSTER DRAIN id`
@@ -42,7 +49,7 @@ pub(in crate::command) fn drain(
     reply: &mut Reply<'_>,
 ) -> CommandResult {
     let node = node(cx, args, 2)?;
-    carry_out(cx, Order::Drain(node), reply)
+    grant(cx, Wish::Drain(node), reply)
 }
 
 /// `CLUSTER UNDRAIN id`
@@ -52,7 +59,7 @@ pub(in crate::command) fn undrain(
     reply: &mut Reply<'_>,
 ) -> CommandResult {
     let node = node(cx, args, 2)?;
-    carry_out(cx, Order::Undrain(node), reply)
+    grant(cx, Wish::Undrain(node), reply)
 }
 
 /// `CLUSTER REMOVE id [LOST]`
@@ -62,12 +69,12 @@ pub(in crate::command) fn remove(
     reply: &mut Reply<'_>,
 ) -> CommandResult {
     let node = node(cx, args, 2)?;
-    let certainty = match args.len() {
-        3 => Certainty::Drained,
-        4 if args.is(3, "LOST") => Certainty::Lost,
+    let wish = match args.len() {
+        3 => Wish::Remove(node),
+        4 if args.is(3, "LOST") => Wish::RemoveLost(node),
         _ => return Err(CommandError::Syntax),
     };
-    carry_out(cx, Order::Remove(node, certainty), reply)
+    grant(cx, wish, reply)
 }
 
 /// `CLUSTER REBALANCE`
@@ -77,7 +84,7 @@ pub(in crate::command) fn rebalance(
     reply: &mut Reply<'_>,
 ) -> CommandResult {
     cluster(cx)?;
-    carry_out(cx, Order::Rebalance, reply)
+    grant(cx, Wish::Rebalance, reply)
 }
 
 /// `CLUSTER TRANSFER shard|ALL id`
@@ -87,8 +94,8 @@ pub(in crate::command) fn transfer(
     reply: &mut Reply<'_>,
 ) -> CommandResult {
     let to = node(cx, args, 3)?;
-    let shard = if args.is(2, "ALL") { None } else { Some(shard(cx, &args[2])?) };
-    carry_out(cx, Order::Transfer(shard, to), reply)
+    let shard = if args.is(2, "ALL") { None } else { Some(shard(cx, &args[2])?.0) };
+    grant(cx, Wish::Transfer { shard, to }, reply)
 }
 
 /// A shard by its number; the meta group is 0.
@@ -117,7 +124,7 @@ pub(in crate::command) fn meet(
     let host = std::str::from_utf8(&args[2]).map_err(|_| invalid())?;
     let port = integer::parse_i64(&args[3]).and_then(|port| u16::try_from(port).ok());
     let member = Address::new(host, port.ok_or_else(invalid)?).map_err(|_| invalid())?;
-    carry_out(cx, Order::Meet(member.to_string()), reply)
+    have_done(cx, reply, move |node| node.meet(member.to_string()))
 }
 
 /// `CLUSTER REPLICATION-FACTOR n`
@@ -132,5 +139,5 @@ pub(in crate::command) fn replication_factor(
     let factor = ReplicationFactor::new(u8::try_from(number).unwrap_or(u8::MAX));
     let factor =
         factor.map_err(|_| CommandError::text("ERR the replication factor is 1, 3 or 5"))?;
-    carry_out(cx, Order::ReplicationFactor(factor), reply)
+    grant(cx, Wish::ReplicationFactor(factor.get()), reply)
 }

@@ -72,7 +72,7 @@ pub(in crate::command) fn help(
             "REBALANCE",
             "    Spread leaders again, without regard to earlier transfers.",
             "REMOVE <node-id> [LOST]",
-            "    Remove a node that holds nothing any more, or that is lost for good.",
+            "    Drain a node and remove it once it is empty, or remove one that is lost for good.",
             "REPLICAS <node-id>",
             "    Return the nodes that follow in shards which <node-id> leads.",
             "REPLICATION-FACTOR <1|3|5>",

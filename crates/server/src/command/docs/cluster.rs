@@ -124,7 +124,7 @@ pub const DOCS: &[CommandDocs] = &[
     doc(Id::ClusterUndrain, "Let a node have replicas again", "7.2.0", "O(1)", &[integer("id")]),
     doc(
         Id::ClusterRemove,
-        "Remove a node that is empty, or one that is lost for good",
+        "Drain a node and remove it once it is empty, or remove one that is lost for good",
         "7.2.0",
         "O(1); replicas of a lost node are made anew from others",
         &[integer("id"), token("lost", "LOST").optional()],
