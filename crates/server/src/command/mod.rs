@@ -25,6 +25,7 @@ mod error;
 mod expiry;
 pub mod flags;
 mod flush;
+mod following;
 mod help;
 pub mod id;
 mod info;

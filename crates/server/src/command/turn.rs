@@ -282,6 +282,7 @@ impl<'s> Turn<'s> {
         match after {
             After::Nothing => Flow::Next,
             After::Until(moment) => Flow::Rest(Wait::Until(moment)),
+            After::Elsewhere => Flow::Rest(Wait::Job),
             After::Job(job) => {
                 let job = self.still_leading(stay, spec, job);
                 self.server.jobs.run(self.worker, session, spec.id, job);
