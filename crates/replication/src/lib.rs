@@ -35,6 +35,9 @@ pub mod group;
 pub mod identity;
 pub mod listener;
 pub mod node;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 pub mod status;
 pub mod store;
 #[cfg(feature = "simulation")]
