@@ -26,7 +26,10 @@
 use std::cell::Cell;
 use std::sync::{Arc, MutexGuard};
 
+use aryavarth_cluster::{ShardCount, ShardId, Slot};
+
 use super::{BatchNumber, Log, Proposer, State};
+use crate::cluster::Seats;
 
 /// The number of a shard's proposer on this node, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,18 @@ pub struct Lane(u16);
 impl Lane {
     /// The first; the only one of a server that stands alone.
     pub const FIRST: Lane = Lane(0);
+
+    /// The lane of a shard of a cluster.
+    #[inline]
+    pub fn of(shard: ShardId) -> Lane {
+        Lane(shard.0 - 1)
+    }
+
+    /// The shard of a cluster whose lane it is.
+    #[inline]
+    pub fn shard(self) -> ShardId {
+        ShardId(self.0 + 1)
+    }
 
     /// Its place among all lanes.
     #[inline]
@@ -94,6 +109,9 @@ impl DoubleEndedIterator for Lanes {
 pub enum Routing {
     /// There is one lane, and no key is looked at.
     One,
+    /// Each shard of a cluster has one, and a key's slot tells its shard. Before it is known how many
+    /// there are, there is none but the first.
+    Slots(Arc<Seats>),
     /// By the first byte of the key, for tests of several lanes.
     #[cfg(test)]
     FirstByte {
@@ -107,8 +125,17 @@ impl Routing {
     fn lanes(&self) -> u16 {
         match self {
             Routing::One => 1,
+            Routing::Slots(seats) => seats.shards().map_or(1, ShardCount::get),
             #[cfg(test)]
             Routing::FirstByte { lanes } => *lanes,
+        }
+    }
+
+    /// How many there may ever be.
+    fn most(&self) -> u16 {
+        match self {
+            Routing::Slots(_) => ShardCount::MAX.get(),
+            fixed => fixed.lanes(),
         }
     }
 
@@ -121,6 +148,10 @@ impl Routing {
                 let _ = key;
                 Lane::FIRST
             }
+            Routing::Slots(seats) => match (seats.shards(), key()) {
+                (Some(shards), Some(key)) => Lane::of(shards.shard_of(Slot::of(key))),
+                _ => Lane::FIRST,
+            },
             #[cfg(test)]
             Routing::FirstByte { lanes } => {
                 let first = key().and_then(|key| key.first().copied());
@@ -138,14 +169,14 @@ pub struct Proposers {
 }
 
 impl Proposers {
-    /// A proposer for each of these logs, in the order of the lanes.
+    /// A proposer for each of these logs, in the order of the lanes: as many as there may ever be.
     ///
     /// # Panics
     /// If there are more or fewer of them than lanes.
     pub fn new(routing: Routing, logs: impl IntoIterator<Item = Arc<dyn Log>>) -> Proposers {
-        let lanes = Lanes(0..routing.lanes());
+        let lanes = Lanes(0..routing.most());
         let mut logs = logs.into_iter();
-        let mut all = Vec::with_capacity(usize::from(routing.lanes()));
+        let mut all = Vec::with_capacity(usize::from(routing.most()));
         for lane in lanes {
             all.push(Proposer::new(lane, logs.next().expect("each lane has a log")));
         }
@@ -185,7 +216,7 @@ impl Proposers {
 
     /// Proposes what was gathered in all lanes.
     pub fn flush(&self) {
-        self.all.iter().for_each(Proposer::flush);
+        self.lanes().for_each(|lane| self.of(lane).flush());
     }
 
     /// Proposes what was gathered in the lanes noted, which are forgotten.
@@ -194,7 +225,10 @@ impl Proposers {
         let mut bits = noted.0.take();
         while bits != 0 {
             let first = bits.trailing_zeros() as usize;
-            self.all.iter().skip(first).step_by(NotedLanes::BITS).for_each(Proposer::flush);
+            self.lanes()
+                .skip(first)
+                .step_by(NotedLanes::BITS)
+                .for_each(|lane| self.of(lane).flush());
             bits &= bits - 1;
         }
     }

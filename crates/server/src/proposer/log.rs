@@ -1,6 +1,9 @@
 //! What the proposer needs of a log: that it takes batches in order and says when they are settled.
 
+use std::sync::Arc;
+
 use aryavarth::WriteBatch;
+use aryavarth_replication::Chain;
 
 use super::{BatchError, BatchNumber};
 
@@ -9,7 +12,9 @@ pub struct Proposed {
     /// Its place in the order of its lane's batches.
     pub number: BatchNumber,
     /// Its effects. Not empty.
-    pub batch: WriteBatch,
+    pub batch: Arc<WriteBatch>,
+    /// The batches that it was computed from, if it is for a log that can refuse them.
+    pub chain: Chain,
 }
 
 /// How a log took a batch.
@@ -31,8 +36,14 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// Why it was not taken; then nothing of it will be found later, unless the error says that this
     /// is not known.
-    fn propose(&self, batch: &std::sync::Arc<Proposed>) -> Result<Accepted, BatchError>;
+    fn propose(&self, batch: &Arc<Proposed>) -> Result<Accepted, BatchError>;
 
     /// Settles `number`, a batch that was not taken, once those in flight before it are settled.
     fn settle_after(&self, number: BatchNumber);
+
+    /// How many batches may be in flight before effects are gathered instead, until one is settled. None
+    /// for any number.
+    fn window(&self) -> Option<usize> {
+        None
+    }
 }

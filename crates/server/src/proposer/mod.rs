@@ -14,6 +14,9 @@
 //! it is, a reply that depends on a batch waits until the batch is settled, and becomes an error if
 //! the batch failed.
 //!
+//! A log that a majority has to have can refuse a batch. Then all that was computed from it is refused,
+//! too: those batches form a chain, and a new one begins when nothing of the old is in flight.
+//!
 //! # Invariants
 //! - There is one proposer for each shard, called its [`Lane`]; what follows holds in each by itself.
 //! - Commands are evaluated one at a time, while the proposer is held; so a batch's number is also its
@@ -30,13 +33,15 @@ mod local;
 mod log;
 mod outcomes;
 mod overlay;
+mod raft;
 mod watch;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use aryavarth::{Effect, Operation, WriteBatch};
+use aryavarth::{Effect, Operation, Term, WriteBatch};
+use aryavarth_replication::Chain;
 
 pub use self::committer::{Committer, Queue};
 pub use self::lanes::{BatchId, Holding, Lane, Lanes, NotedLanes, Proposers, Routing};
@@ -44,6 +49,7 @@ pub use self::local::{DurabilityPolicy, LocalLog};
 pub use self::log::{Accepted, Log, Proposed};
 pub use self::outcomes::{BatchError, BatchNumber, Outcomes};
 use self::overlay::Overlay;
+pub use self::raft::{RaftLog, Settlements, Settler};
 pub use self::watch::WatchFlag;
 use self::watch::Watches;
 use crate::clock;
@@ -80,6 +86,26 @@ pub struct State {
     outcomes: Arc<Outcomes>,
     trouble: Trouble,
     access: Access,
+    /// What the open batch and those in flight are computed from.
+    chain: Chain,
+    soundness: Soundness,
+}
+
+/// Whether a chain can go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Soundness {
+    Sound,
+    /// One of its batches was not logged: none after it will be.
+    Broken,
+}
+
+/// Whether commands can be evaluated in a term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Footing {
+    /// They can.
+    Ready,
+    /// What was evaluated before has yet to come to its end.
+    Pending,
 }
 
 /// Who may write.
@@ -134,6 +160,8 @@ impl Proposer {
             outcomes: Arc::clone(&outcomes),
             trouble: Trouble::None,
             access: Access::Everyone,
+            chain: Chain { term: Term(0), number: 0 },
+            soundness: Soundness::Sound,
         };
         Proposer { state: Mutex::new(state), outcomes }
     }
@@ -162,8 +190,18 @@ impl Proposer {
     /// Notes that the log has settled all batches up to `number`: from here on they are found in the
     /// store itself.
     pub fn settled(&self, number: BatchNumber) {
-        self.hold().retire(number);
+        let mut state = self.hold();
+        state.retire(number);
+        state.release();
+        drop(state);
         self.outcomes.settle(number);
+    }
+
+    /// Notes that a batch in flight failed by itself: those computed from it will fail, too. It is settled
+    /// afterwards.
+    pub fn refused(&self, number: BatchNumber, error: BatchError) {
+        self.hold().soundness = Soundness::Broken;
+        self.outcomes.fail(number..=number, error);
     }
 
     /// Notes that all batches in flight have failed.
@@ -196,6 +234,26 @@ impl State {
 
     fn id(&self, number: BatchNumber) -> BatchId {
         BatchId { lane: self.lane, number }
+    }
+
+    /// Has what is evaluated from here on stand in this term of its shard's leadership.
+    ///
+    /// Between two chains others may have led: then whoever watches a key cannot be told what they wrote,
+    /// and is told that it changed.
+    pub fn lead(&mut self, term: Term) -> Footing {
+        if self.chain.term == term && self.soundness == Soundness::Sound {
+            return Footing::Ready;
+        }
+        if !self.open.batch.is_empty() {
+            self.propose_open();
+        }
+        if !self.is_quiet() {
+            return Footing::Pending;
+        }
+        self.watches.touched_all();
+        self.chain = Chain { term, number: self.chain.number + 1 };
+        self.soundness = Soundness::Sound;
+        Footing::Ready
     }
 
     /// Who may write now.
@@ -232,7 +290,7 @@ impl State {
 
     /// Shows every unsettled effect, oldest first.
     pub fn each_unsettled(&self, mut show: impl FnMut(Operation<'_>)) {
-        let flying = self.in_flight.iter().map(|batch| &batch.proposed.batch);
+        let flying = self.in_flight.iter().map(|batch| &*batch.proposed.batch);
         for batch in flying.chain([&self.open.batch]) {
             (0..batch.len()).for_each(|number| show(batch.operation(number)));
         }
@@ -301,24 +359,39 @@ impl State {
         self.watches.remove(key, flag);
     }
 
-    /// Proposes what was gathered if it is much. Between commands only.
+    /// Proposes what was gathered if it is much, whatever is in flight. Between commands only.
     pub fn flush_if_large(&mut self) {
         let (operations, bytes) = self.gathered();
         if operations >= MAX_GATHERED || bytes >= MAX_GATHERED_BYTES {
+            self.propose_open();
+        }
+    }
+
+    /// Proposes what was gathered, unless as much is in flight as may be: then it is proposed once some
+    /// of that is settled.
+    pub fn flush(&mut self) {
+        let room = self.log.window().is_none_or(|window| self.in_flight.len() < window);
+        if room && !self.open.batch.is_empty() {
+            self.propose_open();
+        }
+    }
+
+    /// Proposes what waited for room.
+    fn release(&mut self) {
+        if self.log.window().is_some() {
             self.flush();
         }
     }
 
-    /// Proposes what was gathered.
-    pub fn flush(&mut self) {
-        if self.open.batch.is_empty() {
-            return;
-        }
+    fn propose_open(&mut self) {
         let number = self.open.number;
         let batch = std::mem::replace(&mut self.open.batch, self.spare.pop().unwrap_or_default());
         let overlay = std::mem::take(&mut self.open.overlay);
         self.open.number = number.next();
-        let proposed = Arc::new(Proposed { number, batch });
+        if self.soundness == Soundness::Broken {
+            return self.refused(number, BatchError::NotLed);
+        }
+        let proposed = Arc::new(Proposed { number, batch: Arc::new(batch), chain: self.chain });
         match self.log.propose(&proposed) {
             Ok(Accepted::Settled) => {
                 self.trouble = Trouble::None;
@@ -336,11 +409,13 @@ impl State {
     /// Proposes a batch that was made elsewhere and is not empty, behind what was gathered; returns
     /// which one it is.
     pub fn propose(&mut self, batch: WriteBatch) -> BatchId {
-        self.flush();
+        if !self.open.batch.is_empty() {
+            self.propose_open();
+        }
         (0..batch.len()).for_each(|number| self.watches.touched(batch.operation(number).key));
         self.spare.push(std::mem::replace(&mut self.open.batch, batch));
         let proposed = self.open_batch();
-        self.flush();
+        self.propose_open();
         proposed
     }
 
@@ -349,7 +424,7 @@ impl State {
     fn refused(&mut self, number: BatchNumber, error: BatchError) {
         self.trouble = match &error {
             BatchError::DiskFull => Trouble::DiskFull { since: clock::monotonic() },
-            BatchError::Refused(_) | BatchError::Io(_) => Trouble::None,
+            BatchError::Refused(_) | BatchError::Io(_) | BatchError::NotLed => Trouble::None,
             fenced => Trouble::Fenced(fenced.clone().as_earlier()),
         };
         self.outcomes.fail(number..=number, error);
@@ -371,7 +446,8 @@ impl State {
 
     fn recycle(&mut self, proposed: Arc<Proposed>, mut overlay: Overlay) {
         if self.spare.len() < SPARE
-            && let Ok(Proposed { mut batch, .. }) = Arc::try_unwrap(proposed)
+            && let Some(Proposed { batch, .. }) = Arc::into_inner(proposed)
+            && let Some(mut batch) = Arc::into_inner(batch)
             && batch.bytes() <= SPARE_BYTES
         {
             batch.clear();

@@ -48,6 +48,13 @@ pub enum BatchError {
          restart the server"
     )]
     Fenced(String),
+    /// This node lost the leadership of the shard before the write was logged. Nothing of it was
+    /// written; ask the new leader.
+    #[error("TRYAGAIN This node leads the shard no more; nothing was written")]
+    NotLed,
+    /// The leadership changed before a majority had it, or the like. Read before doing it again.
+    #[error("UNKNOWN Outcome unknown: {0}; read before doing it again")]
+    Undecided(String),
 }
 
 impl BatchError {
@@ -70,6 +77,23 @@ impl From<aryavarth::Error> for BatchError {
             Error::Closed => BatchError::Fenced("the server is shutting down".to_owned()),
             error @ (Error::Io { .. } | Error::Damaged { .. }) => BatchError::Io(error.to_string()),
             other => BatchError::Refused(other.to_string()),
+        }
+    }
+}
+
+impl From<aryavarth_replication::Error> for BatchError {
+    fn from(error: aryavarth_replication::Error) -> BatchError {
+        use aryavarth_replication::Error;
+        match error {
+            Error::NotLeader { .. }
+            | Error::QuorumLost
+            | Error::NoSuchShard { .. }
+            | Error::Stopped => BatchError::NotLed,
+            Error::Store(error) => error.into(),
+            other => BatchError::Undecided(match other {
+                Error::Unknown { cause } => cause.to_owned(),
+                other => other.to_string(),
+            }),
         }
     }
 }

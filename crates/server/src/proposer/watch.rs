@@ -54,6 +54,11 @@ impl Watches {
         }
     }
 
+    /// Raises all flags.
+    pub fn touched_all(&self) {
+        self.by_key.values().flatten().for_each(WatchFlag::raise);
+    }
+
     /// Raises the flags of those who watch `key`.
     #[inline]
     pub fn touched(&self, key: &[u8]) {

@@ -1,0 +1,145 @@
+//! A shard's Raft log: a batch is settled when a majority has it on disk and it is applied here.
+//!
+//! ```text
+//!  propose ─▶ group ─▶ majority ─▶ applied ─┐ outcomes, of all lanes, nearly in order
+//!  refused ────────────────────────────────┤
+//!                                          ▼
+//!                                       settler ─▶ in order, lane by lane ─▶ wake the workers, once
+//! ```
+//!
+//! A few batches are in flight at once; what is written meanwhile is gathered, and goes out as one batch
+//! when one of them is settled. So the busier a shard is, the more commands share an entry.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aryavarth_replication::Basis;
+use tokio::sync::mpsc;
+
+use super::{Accepted, BatchError, BatchId, BatchNumber, Lane, Log, Proposed, Proposers};
+use crate::cluster::Seats;
+use crate::metrics::LogMetrics;
+
+/// Batches of one lane in flight at once.
+const WINDOW: usize = 2;
+/// Outcomes taken in one go.
+const TAKEN_AT_ONCE: usize = 1024;
+
+/// What became of a batch.
+struct Settlement {
+    batch: BatchId,
+    outcome: Result<(), BatchError>,
+}
+
+/// Where the outcomes of all lanes come in.
+#[derive(Clone)]
+pub struct Settlements(mpsc::UnboundedSender<Settlement>);
+
+impl Settlements {
+    /// Tells what became of a batch. Once the settler has ended nobody waits for it any more.
+    fn tell(&self, batch: BatchId, outcome: Result<(), BatchError>) {
+        let _ = self.0.send(Settlement { batch, outcome });
+    }
+}
+
+/// The Raft log of a lane's shard.
+pub struct RaftLog {
+    lane: Lane,
+    seats: Arc<Seats>,
+    settlements: Settlements,
+    metrics: Arc<LogMetrics>,
+}
+
+impl RaftLog {
+    /// The log of the shard of `lane`.
+    pub fn new(
+        lane: Lane,
+        seats: Arc<Seats>,
+        settlements: Settlements,
+        metrics: Arc<LogMetrics>,
+    ) -> RaftLog {
+        RaftLog { lane, seats, settlements, metrics }
+    }
+
+    fn id(&self, number: BatchNumber) -> BatchId {
+        BatchId { lane: self.lane, number }
+    }
+}
+
+impl Log for RaftLog {
+    fn propose(&self, proposed: &Arc<Proposed>) -> Result<Accepted, BatchError> {
+        let group = self.seats.seat(self.lane.shard()).group().ok_or(BatchError::NotLed)?;
+        self.metrics.batch(&proposed.batch);
+        let (id, settlements) = (self.id(proposed.number), self.settlements.clone());
+        let done = move |outcome: Result<_, aryavarth_replication::Error>| {
+            settlements.tell(id, outcome.map(drop).map_err(BatchError::from));
+        };
+        group.propose_then(Arc::clone(&proposed.batch), Basis::Chain(proposed.chain), done);
+        Ok(Accepted::InFlight)
+    }
+
+    fn settle_after(&self, number: BatchNumber) {
+        self.settlements.tell(self.id(number), Ok(()));
+    }
+
+    fn window(&self) -> Option<usize> {
+        Some(WINDOW)
+    }
+}
+
+/// Settles the batches of all lanes, each lane's in order.
+pub struct Settler {
+    incoming: mpsc::UnboundedReceiver<Settlement>,
+    lanes: BTreeMap<usize, Line>,
+}
+
+/// The batches of a lane whose outcome is known and that wait for others before them.
+struct Line {
+    lane: Lane,
+    next: BatchNumber,
+    early: BTreeMap<BatchNumber, Result<(), BatchError>>,
+}
+
+impl Line {
+    /// Settles what can be settled, and tells up to where.
+    fn advance(&mut self, proposers: &Proposers) -> Option<BatchNumber> {
+        let mut last = None;
+        while let Some(outcome) = self.early.remove(&self.next) {
+            if let Err(error) = outcome {
+                proposers.of(self.lane).refused(self.next, error);
+            }
+            last = Some(self.next);
+            self.next = self.next.next();
+        }
+        last
+    }
+}
+
+impl Settler {
+    /// A settler, and where it is told outcomes.
+    pub fn new() -> (Settler, Settlements) {
+        let (sender, incoming) = mpsc::unbounded_channel();
+        (Settler { incoming, lanes: BTreeMap::new() }, Settlements(sender))
+    }
+
+    /// Works until nobody is left who could tell it anything.
+    pub async fn run(mut self, proposers: Proposers, wake: impl Fn() + Send) {
+        let mut taken = Vec::new();
+        while self.incoming.recv_many(&mut taken, TAKEN_AT_ONCE).await > 0 {
+            for Settlement { batch, outcome } in taken.drain(..) {
+                let line = self.lanes.entry(batch.lane.index()).or_insert_with(|| Line {
+                    lane: batch.lane,
+                    next: BatchNumber::FIRST,
+                    early: BTreeMap::new(),
+                });
+                line.early.insert(batch.number, outcome);
+            }
+            for line in self.lanes.values_mut().filter(|line| !line.early.is_empty()) {
+                if let Some(last) = line.advance(&proposers) {
+                    proposers.of(line.lane).settled(last);
+                }
+            }
+            wake();
+        }
+    }
+}
