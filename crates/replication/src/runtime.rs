@@ -13,7 +13,7 @@ use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::time::Duration;
 
 use openraft_rt::{AsyncRuntime, Instant, OptionalSend};
-use openraft_rt_tokio::{TokioMpsc, TokioMutex, TokioOneshot, TokioRuntime, TokioWatch};
+use openraft_rt_tokio::{TokioMpsc, TokioMutex, TokioOneshot, TokioRuntime};
 use rustix::time::{ClockId, clock_gettime};
 
 #[cfg(feature = "simulation")]
@@ -125,6 +125,12 @@ fn of_timer(span: Duration) -> Duration {
     span
 }
 
+/// Of many who wait, tokio wakes one or the other first, at random.
+#[cfg(not(feature = "simulation"))]
+type Watched = openraft_rt_tokio::TokioWatch;
+#[cfg(feature = "simulation")]
+type Watched = openraft_rt_sim::SimWatch;
+
 #[cfg(not(feature = "simulation"))]
 type Dice = <TokioRuntime as AsyncRuntime>::ThreadLocalRng;
 #[cfg(feature = "simulation")]
@@ -157,7 +163,7 @@ impl AsyncRuntime for Runtime {
     type Timeout<R, T: Future<Output = R> + OptionalSend> = tokio::time::Timeout<T>;
     type ThreadLocalRng = Dice;
     type Mpsc = TokioMpsc;
-    type Watch = TokioWatch;
+    type Watch = Watched;
     type Oneshot = TokioOneshot;
     type Mutex<T: OptionalSend + 'static> = TokioMutex<T>;
 

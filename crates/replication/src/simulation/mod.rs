@@ -16,6 +16,6 @@ mod network;
 
 pub use host::{Host, Pace};
 pub use inspect::{SeenVote, read_voters, read_vote};
-pub use network::{Kind, Lane, Letter, SimNetwork, Weather};
+pub use network::{Fate, Kind, Lane, Letter, SimNetwork, Weather};
 
 pub(crate) use network::{SimBulk, Station};

@@ -1,13 +1,15 @@
 //! The network between simulated nodes, in place of gRPC.
 //!
 //! ```text
-//!  link ──▶ Letter ── Weather: lost │ so long, perhaps twice ──▶ door of the receiver ──▶ its listener
+//!  link ──▶ Letter ── Weather: lost │ so long │ broken ──▶ door of the receiver ──▶ its listener
 //!    ▲                                                                                      │
 //!    └────────────────── the answer, a letter too ◀─────────────────────────────────────────┘
 //! ```
 //!
 //! A letter that is lost is met with silence, as is one to a machine that is suspended. One to a machine
-//! without a node is refused after its journey, as by a system where nobody listens.
+//! without a node is refused after its journey, as by a system where nobody listens. Where a connection
+//! breaks the sender is told, while the letter may still arrive: as a *ghost*, late, perhaps more than once,
+//! after what was sent by the next connection; nobody hears its answer.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -76,10 +78,21 @@ pub struct Letter {
     pub checksum: u32,
 }
 
+/// What becomes of a letter.
+#[derive(Clone, Debug, Default)]
+pub struct Fate {
+    /// It arrives after so long, if it does.
+    pub arrives: Option<Duration>,
+    /// It arrives after so long, but not by a connection that is still there.
+    pub ghosts: Vec<Duration>,
+    /// The sender is told after so long that the connection broke.
+    pub breaks: Option<Duration>,
+}
+
 /// What becomes of letters.
 pub trait Weather: Send + Sync + 'static {
-    /// How long each copy of a letter is on its way; none if it is lost.
-    fn journeys(&self, letter: &Letter) -> Vec<Duration>;
+    /// What becomes of this one.
+    fn fate(&self, letter: &Letter) -> Fate;
 
     /// A letter is here.
     fn arrived(&self, letter: &Letter);
@@ -127,22 +140,19 @@ impl SimNetwork {
         self.0.doors.lock().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
     }
 
-    /// Sends a letter: `arrive` is called once for each copy that arrives.
-    fn send(&self, letter: Letter, arrive: impl Fn() + Send + Sync + 'static) {
-        let arrive = Arc::new(arrive);
-        for journey in self.0.weather.journeys(&letter) {
-            let (network, arrive) = (self.clone(), Arc::clone(&arrive));
-            tokio::spawn(async move {
-                tokio::time::sleep(journey).await;
-                network.0.weather.arrived(&letter);
-                arrive();
-            });
-        }
+    /// A letter arrives after `journey`, and then `arrive` is called.
+    fn deliver(&self, letter: Letter, journey: Duration, arrive: impl FnOnce() + Send + 'static) {
+        let network = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(journey).await;
+            network.0.weather.arrived(&letter);
+            arrive();
+        });
     }
 
     /// Waits as long as a letter is on its way; false if it is lost.
     async fn travel(&self, letter: Letter) -> bool {
-        let Some(journey) = self.0.weather.journeys(&letter).first().copied() else { return false };
+        let Some(journey) = self.0.weather.fate(&letter).arrives else { return false };
         tokio::time::sleep(journey).await;
         self.0.weather.arrived(&letter);
         true
@@ -187,17 +197,32 @@ impl Station {
         let checksum = crc32c::crc32c(&request.encode_to_vec());
         let letter = Letter { from: self.node, to, lane, kind, shard: Some(shard), checksum };
         let waiting = Waiting::new(Mutex::new(Some(reply)));
-        let network = self.network.clone();
-        let kept = Arc::clone(&waiting);
-        self.network.send(letter, move || {
-            let waiting = Arc::clone(&waiting);
-            match network.door(letter.to) {
-                Some(door) => door.answer(&network, letter, request.clone(), waiting),
+        let fate = self.network.0.weather.fate(&letter);
+        for journey in fate.ghosts {
+            let (network, request) = (self.network.clone(), request.clone());
+            self.network.deliver(letter, journey, move || {
+                if let Some(door) = network.door(letter.to) {
+                    let nobody = Waiting::default();
+                    door.answer(&network, letter, request, nobody);
+                }
+            });
+        }
+        if let Some(journey) = fate.arrives {
+            let (network, waiting) = (self.network.clone(), Arc::clone(&waiting));
+            self.network.deliver(letter, journey, move || match network.door(letter.to) {
+                Some(door) => door.answer(&network, letter, request, waiting),
                 None => tell(&waiting, Err(Failure::Broken("nobody listens there".into()))),
-            }
-        });
+            });
+        }
+        if let Some(breaks) = fate.breaks {
+            let waiting = Arc::clone(&waiting);
+            tokio::spawn(async move {
+                tokio::time::sleep(breaks).await;
+                tell(&waiting, Err(Failure::Broken("the connection broke".into())));
+            });
+        }
         // Silence is no answer: whoever asks waits as long as it wants to.
-        keep(kept);
+        keep(waiting);
     }
 }
 
@@ -234,7 +259,10 @@ impl Door {
                 checksum: crc32c::crc32c(&said.encode_to_vec()),
                 ..asked
             };
-            network.send(letter, move || tell(&waiting, body(Some(answer.clone()))));
+            if let Some(journey) = network.0.weather.fate(&letter).arrives {
+                let arrive = move || tell(&waiting, body(Some(answer)));
+                network.deliver(letter, journey, arrive);
+            }
         });
     }
 }

@@ -411,7 +411,8 @@ impl Shard {
     fn vote(&mut self, node: NodeId, vote: SeenVote, scribe: &Scribe<'_>) {
         let replica = self.replicas.entry(node).or_default();
         if let Some(old) = replica.live.vote {
-            let same = old.term == vote.term && old.node == vote.node && old.won <= vote.won;
+            // Whoever voted for itself may learn that another has won.
+            let same = if old.node == vote.node { old.won <= vote.won } else { !old.won && vote.won };
             if vote.term < old.term || (vote.term == old.term && !same) {
                 scribe.violation(format_args!("its vote went from {old:?} to {vote:?}"));
             }

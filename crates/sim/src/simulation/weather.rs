@@ -5,27 +5,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aryavarth_replication::NodeId;
-use aryavarth_replication::simulation::{Kind, Lane, Letter, Weather};
+use aryavarth_replication::simulation::{Fate, Lane, Letter, Weather};
 use tokio::time::Instant;
 
 use super::random::Random;
 use super::trace::Trace;
 
-/// Whether letters may overtake one another on a lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// As on a connection.
-    Kept,
-    /// As between connections that break and are made anew.
-    Loose,
-}
-
 /// How letters fare.
 #[derive(Clone, Debug)]
 pub struct Climate {
-    /// Of a thousand letters, so many are lost.
+    /// Of a thousand letters, so many are lost without a word.
     pub lost: u64,
-    /// Of a thousand, so many arrive twice.
+    /// Of a thousand, so many are on a connection when it breaks.
+    pub broken: u64,
+    /// Of a thousand, so many arrive a second time.
     pub doubled: u64,
     /// Of a thousand, so many take much longer.
     pub late: u64,
@@ -33,26 +26,23 @@ pub struct Climate {
     pub delay: u64,
     /// Milliseconds for those that take much longer, at most.
     pub long_delay: u64,
-    /// Whether they may overtake one another.
-    pub order: Order,
 }
 
 impl Climate {
     /// Nothing is lost and all is quick.
     pub fn fair() -> Climate {
-        Climate { lost: 0, doubled: 0, late: 0, delay: 2, long_delay: 0, order: Order::Kept }
+        Climate { lost: 0, broken: 0, doubled: 0, late: 0, delay: 2, long_delay: 0 }
     }
 
     /// Some climate.
     pub fn any(random: &mut Random) -> Climate {
-        let order = if random.chance(500) { Order::Kept } else { Order::Loose };
         Climate {
             lost: *random.pick(&[0, 0, 5, 20, 80]),
+            broken: *random.pick(&[0, 5, 20, 80]),
             doubled: *random.pick(&[0, 5, 50]),
             late: *random.pick(&[0, 10, 50]),
             delay: *random.pick(&[2, 5, 15]),
             long_delay: *random.pick(&[50, 300, 1_500]),
-            order,
         }
     }
 }
@@ -92,43 +82,56 @@ impl Air {
 }
 
 impl State {
-    fn journey(&mut self, letter: &Letter) -> Duration {
+    fn journey(&mut self) -> Duration {
         let most = self.climate.delay.max(1);
         let mut journey = self.random.millis(0..=most);
         if self.random.chance(self.climate.late) {
             let longest = self.climate.long_delay;
             journey += self.random.millis(0..=longest);
         }
-        if self.climate.order == Order::Loose {
-            return journey;
-        }
+        journey
+    }
+
+    /// A journey on a connection: whoever was sent before arrives before.
+    fn in_order(&mut self, letter: &Letter) -> Duration {
         let now = Instant::now();
+        let arrival = now + self.journey();
         let after = self.last.entry((letter.from, letter.to, letter.lane)).or_insert(now);
-        let arrival = (now + journey).max(*after + Duration::from_millis(1));
-        *after = arrival;
-        arrival - now
+        *after = arrival.max(*after + Duration::from_millis(1));
+        *after - now
+    }
+
+    fn ghost(&mut self) -> Duration {
+        let longest = self.climate.long_delay.max(20);
+        self.random.millis(0..=longest)
     }
 }
 
 impl Weather for Air {
-    fn journeys(&self, letter: &Letter) -> Vec<Duration> {
+    fn fate(&self, letter: &Letter) -> Fate {
         let mut state = self.state();
-        let lost = state.climate.lost;
-        if state.cut.contains(&(letter.from, letter.to)) || state.random.chance(lost) {
-            return Vec::new();
+        let climate = state.climate.clone();
+        let mut fate = Fate::default();
+        if state.cut.contains(&(letter.from, letter.to)) || state.random.chance(climate.lost) {
+            return fate;
         }
-        let mut journeys = vec![state.journey(letter)];
-        let twice = state.climate.doubled;
-        if state.random.chance(twice) {
-            journeys.push(state.journey(letter));
+        if state.random.chance(climate.broken) {
+            fate.breaks = Some(state.random.millis(0..=20));
+            if state.random.chance(500) {
+                fate.ghosts.push(state.ghost());
+            }
+            return fate;
         }
-        journeys
+        fate.arrives = Some(state.in_order(letter));
+        if state.random.chance(climate.doubled) {
+            fate.ghosts.push(state.ghost());
+        }
+        fate
     }
 
     fn arrived(&self, letter: &Letter) {
         let Letter { from, to, lane: _, kind, shard, checksum } = letter;
         let shard = shard.map_or(0, |shard| shard.0);
-        let kind: &Kind = kind;
         self.1.note(format_args!("{from}->{to} s{shard} {kind:?} {checksum:08x}"));
     }
 }
