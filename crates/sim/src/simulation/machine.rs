@@ -50,6 +50,8 @@ pub struct Machine {
     clock: (Duration, u32),
     pace: Pace,
     process: Option<Process>,
+    /// The shards of which it has a replica.
+    shards: Vec<ShardId>,
 }
 
 /// A node that runs.
@@ -80,12 +82,17 @@ fn options(disk: &SimDisk) -> Options {
 }
 
 impl Machine {
-    /// A machine with an empty disk.
-    pub fn new(id: NodeId, around: Surroundings, mut random: Random) -> Machine {
+    /// A machine with an empty disk, for replicas of these shards.
+    pub fn new(
+        id: NodeId,
+        around: Surroundings,
+        mut random: Random,
+        shards: Vec<ShardId>,
+    ) -> Machine {
         let disk = SimDisk::with_seed(random.next());
         let clock = (random.millis(0..=1_000_000), 1_000_000);
         let pace = Pace { sync: 1..=4, work: 0..=5 };
-        Machine { id, around, random, disk, clock, pace, process: None }
+        Machine { id, around, random, disk, clock, pace, process: None, shards }
     }
 
     /// The node, if it runs.
@@ -188,8 +195,16 @@ impl Machine {
         let watch = Watch { node: self.id, ledger, alive: watching };
         let watched = Arc::new(WatchedStore { store: engine, watch });
         let (config, network) = (self.config(), self.around.network.clone());
+        let shards = self.shards.clone();
         let starting = host.spawn(async move {
-            Node::start_simulated(config, watched, None, &network).await
+            let node = Node::start_simulated(config, watched, None, &network).await?;
+            // One that was made and never synced is made again.
+            for shard in shards {
+                if node.group(shard).is_err() {
+                    node.create_group(shard).await?;
+                }
+            }
+            Ok::<_, aryavarth_replication::Error>(node)
         });
         let node = starting.await.map_err(|error| error.to_string())?;
         let node = Arc::new(node.map_err(|error| error.to_string())?);

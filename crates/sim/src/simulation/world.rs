@@ -117,19 +117,13 @@ impl World {
 
     /// A machine with an empty disk, and empty groups on it.
     pub(super) async fn add_machine(&mut self, node: NodeId) -> Result<(), String> {
-        let machine = Machine::new(node, self.around.clone(), self.random.fork());
-        self.machines.insert(node, machine);
+        let (around, random) = (self.around.clone(), self.random.fork());
+        self.machines.insert(node, Machine::new(node, around, random, self.shards.clone()));
         self.start(node).await;
-        let Some(process) = self.machines[&node].process() else {
-            return Err(format!("node {node} does not start"));
-        };
-        for shard in self.shards.clone() {
-            let of = Arc::clone(&process.node);
-            let made = process.host.spawn(async move { of.create_group(shard).await.map(drop) });
-            let made = made.await.map_err(|error| error.to_string())?;
-            made.map_err(|error| format!("a group cannot be made: {error}"))?;
+        match self.machines[&node].process() {
+            Some(_) => Ok(()),
+            None => Err(format!("node {node} does not start")),
         }
-        Ok(())
     }
 
     fn send_clients(&mut self) -> Vec<JoinHandle<()>> {
@@ -270,13 +264,23 @@ impl World {
         let deadline = Instant::now() + PATIENCE;
         while self.moving.is_some() {
             if Instant::now() > deadline {
-                return Err("a replica is not moved though all is well".into());
+                return Err(format!("a replica is not moved though all is well: {}", self.standing()));
             }
             tokio::time::sleep(TICK).await;
             self.finish_move().await;
             self.check()?;
         }
         Ok(())
+    }
+
+    /// How the groups stand, as their leaders see it.
+    fn standing(&self) -> String {
+        let groups = self.machines.values().flat_map(|machine| {
+            self.shards.iter().filter_map(|shard| Some((machine.id, machine.group(*shard)?)))
+        });
+        let leading = groups.filter(|(_, group)| group.is_leader());
+        let told = leading.map(|(node, group)| format!("\n    on node {node}: {:?}", group.status()));
+        told.collect()
     }
 
     /// Waits until each shard has a leader that serves.
