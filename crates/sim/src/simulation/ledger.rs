@@ -253,6 +253,7 @@ impl Ledger {
             replica.changed_from = Some(replica.changed_from.unwrap_or(first).min(first));
             // What it had and did not apply is gone, as far as the snapshot does not have it.
             let dropped = replica.live.entries.split_off(&(base.index.0 + 1));
+            replica.live.entries.clear();
             replica.base_voters = read_voters(config);
             for (index, seen) in dropped {
                 if shard.chosen.get(place(index)).is_some_and(|chosen| chosen.is(&seen)) {

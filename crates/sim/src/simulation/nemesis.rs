@@ -249,14 +249,14 @@ impl World {
         let Some(victim) = self.victim() else { return };
         let Some(process) = self.machines[&victim].process() else { return };
         let done = process.host.enter(|| process.store.compact());
-        self.trace.note(format_args!("compacted: {}", done.is_ok()));
+        self.trace.note(format_args!("n{victim} compacted: {}", done.is_ok()));
     }
 
     fn checkpoint(&mut self) {
         let Some(victim) = self.victim() else { return };
         let Some(process) = self.machines[&victim].process() else { return };
         let done = process.host.enter(|| process.store.checkpoint());
-        self.trace.note(format_args!("checkpoint: {}", done.is_ok()));
+        self.trace.note(format_args!("n{victim} checkpoint: {}", done.is_ok()));
     }
 
     fn transfer(&mut self) {
