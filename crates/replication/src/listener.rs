@@ -174,6 +174,9 @@ impl Listener {
         let pass = seat.gate.begin(Arc::clone(&seat.log)).await;
         let pass = pass.map_err(|busy| Status::resource_exhausted(busy.to_string()))?;
         if let Some(vote) = already(&seat, &vote, base) {
+            // It may be here and not on the disk, as when an installation ended with a failed sync.
+            let store = Arc::clone(&self.store);
+            blocking(move || store.sync()).await?;
             return Ok(proto::SnapshotReply { vote: wire::vote(&vote) });
         }
         let shard = ShardId(u16::try_from(head.shard).unwrap_or_default());

@@ -65,7 +65,8 @@ fn watch_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         panic::set_hook(Box::new(|panic| {
-            PANICS.with_borrow_mut(|panics| panics.push(panic.to_string()));
+            let trace = std::backtrace::Backtrace::capture();
+            PANICS.with_borrow_mut(|panics| panics.push(format!("{panic}\n{trace}")));
         }));
     });
 }
@@ -98,7 +99,7 @@ pub fn run(seed: u64, bug: Option<Planted>, events: Events) -> Outcome {
         committed: world.shards.iter().map(|shard| world.ledger.chosen(*shard)).sum(),
         leaders: world.ledger.leaders(),
         calls: world.history.counts(),
-        violation: outcome.err().or(panicked).or(judged.err().map(|_| "panic at the end".into())),
+        violation: panicked.or(outcome.err()).or(judged.err().map(|_| "panic at the end".into())),
     };
     drop(world);
     plant(None);
