@@ -10,6 +10,9 @@
 //! While keys expire, what is recorded is kept ahead of now. So whatever anybody saw expired is due
 //! by the time at which the store is opened again. The price: after an unclean stop the clock may
 //! stand still for up to [`LEAD`] until the wall's has caught up.
+//!
+//! Where several stores hold the same keys and take turns in showing them, whoever shows keys as expired
+//! must first have told the others: until then a *ceiling* holds its clock, and they *raise* theirs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,18 +31,36 @@ pub struct Clock {
     latest: AtomicU64,
     /// The time that the manifest is to say, if that is later than now.
     pledged: AtomicU64,
+    /// What it does not go beyond by itself.
+    ceiling: AtomicU64,
 }
 
 impl Clock {
     /// A clock that shows `latest` or later.
     pub fn new(disk: Arc<dyn Disk>, latest: UnixMillis) -> Clock {
-        Clock { disk, latest: AtomicU64::new(latest.0), pledged: AtomicU64::new(0) }
+        Clock {
+            disk,
+            latest: AtomicU64::new(latest.0),
+            pledged: AtomicU64::new(0),
+            ceiling: AtomicU64::new(u64::MAX),
+        }
     }
 
     /// The time.
     pub fn now(&self) -> UnixMillis {
-        let wall = self.disk.wall_clock().0;
+        let wall = self.disk.wall_clock().0.min(self.ceiling.load(Ordering::Relaxed));
         UnixMillis(self.latest.fetch_max(wall, Ordering::Relaxed).max(wall))
+    }
+
+    /// From here on the time is `moment` or later.
+    pub fn raise(&self, moment: UnixMillis) {
+        self.latest.fetch_max(moment.0, Ordering::Relaxed);
+    }
+
+    /// From here on it stands still when it comes to `ceiling`, until there is another one; without one it
+    /// goes on.
+    pub fn set_ceiling(&self, ceiling: Option<UnixMillis>) {
+        self.ceiling.store(ceiling.map_or(u64::MAX, |ceiling| ceiling.0), Ordering::Relaxed);
     }
 
     /// The time for the manifest.
@@ -61,5 +82,26 @@ impl Clock {
     /// whether there was one.
     pub fn withdraw_pledge(&self) -> bool {
         self.pledged.swap(0, Ordering::Relaxed) > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::sim::SimDisk;
+
+    #[test]
+    fn it_stands_still_at_its_ceiling_and_never_goes_back() {
+        let disk = SimDisk::new();
+        let wall = disk.wall_clock();
+        let clock = Clock::new(Arc::new(disk), UnixMillis(0));
+        clock.set_ceiling(Some(UnixMillis(wall.0 - 5)));
+        assert_eq!(clock.now().0, wall.0 - 5);
+        clock.set_ceiling(Some(UnixMillis(wall.0 - 9)));
+        assert_eq!(clock.now().0, wall.0 - 5);
+        clock.set_ceiling(None);
+        assert!(clock.now() >= wall);
+        clock.raise(UnixMillis(wall.0 + 1_000_000));
+        assert_eq!(clock.now().0, wall.0 + 1_000_000);
     }
 }

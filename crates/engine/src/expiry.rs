@@ -49,7 +49,8 @@ pub fn record_clock(core: &Core) {
     }
 }
 
-fn anything_expires(core: &Core) -> bool {
+/// Whether any record with an expiry may be live.
+pub fn anything_expires(core: &Core) -> bool {
     core.segments.all().iter().any(|segment| segment.usage().expiring > 0)
 }
 

@@ -425,7 +425,10 @@ impl Group {
     }
 
     /// On the leader: lets the voter lead that is furthest, if there is another.
-    pub(crate) async fn step_down(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// As [`Group::transfer`].
+    pub async fn step_down(&self) -> Result<()> {
         let status = self.status();
         if status.leadership.role != Role::Leader {
             return Ok(());

@@ -30,6 +30,9 @@ use tonic::{Code, Status};
 /// The newest protocol this build speaks. Peers with a newer one are refused.
 pub const PROTOCOL: u32 = 1;
 
+/// The cluster of whoever has none yet.
+pub(crate) const NO_CLUSTER: ClusterId = ClusterId(0);
+
 /// Nobody: the node that a call is meant for if it is whoever answers.
 pub(crate) const NOBODY: NodeId = NodeId(0);
 
@@ -116,28 +119,45 @@ impl Refusal {
     }
 }
 
-/// The incarnations of the nodes that are known. A node seen for the first time is believed.
+/// The incarnations of the nodes that are known, and where those are that have moved. A node seen for the
+/// first time is believed.
 #[derive(Clone, Debug, Default)]
-pub struct Roster(Arc<RwLock<HashMap<NodeId, Incarnation>>>);
+pub struct Roster {
+    incarnations: Arc<RwLock<HashMap<NodeId, Incarnation>>>,
+    addresses: Arc<RwLock<HashMap<NodeId, String>>>,
+}
 
 impl Roster {
     /// Only this incarnation of `node` may speak from now on.
     pub fn expect(&self, node: NodeId, incarnation: Incarnation) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(node, incarnation);
+        let mut known = self.incarnations.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(node, incarnation);
+    }
+
+    /// `node` is reached here from now on, whatever a group's configuration says.
+    pub fn locate(&self, node: NodeId, address: String) {
+        self.addresses.write().unwrap_or_else(PoisonError::into_inner).insert(node, address);
+    }
+
+    /// Where `node` is reached, if that was said.
+    pub(crate) fn address(&self, node: NodeId) -> Option<String> {
+        self.addresses.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
     }
 
     /// `node` has left for good.
     pub fn forget(&self, node: NodeId) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&node);
+        self.incarnations.write().unwrap_or_else(PoisonError::into_inner).remove(&node);
+        self.addresses.write().unwrap_or_else(PoisonError::into_inner).remove(&node);
     }
 
     fn admit(&self, node: NodeId, incarnation: Incarnation) -> Result<(), Refusal> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&node).copied();
+        let known =
+            self.incarnations.read().unwrap_or_else(PoisonError::into_inner).get(&node).copied();
         match known {
             Some(known) if known == incarnation => Ok(()),
             Some(_) => Err(Refusal::AnotherIncarnation),
             None => {
-                let mut nodes = self.0.write().unwrap_or_else(PoisonError::into_inner);
+                let mut nodes = self.incarnations.write().unwrap_or_else(PoisonError::into_inner);
                 match *nodes.entry(node).or_insert(incarnation) {
                     known if known == incarnation => Ok(()),
                     _ => Err(Refusal::AnotherIncarnation),
@@ -175,6 +195,32 @@ impl Passport {
 
     /// Who called, if it may.
     pub fn check(&self, headers: &MetadataMap) -> Result<Identity, Refusal> {
+        let claim = self.claim(headers, Whose::Ours)?;
+        if claim.to != NOBODY && claim.to != self.identity.node {
+            return Err(Refusal::NotMe);
+        }
+        if claim.identity.node == self.identity.node {
+            // Two directories with one id, or a copy of ours.
+            return Err(Refusal::AnotherIncarnation);
+        }
+        self.roster.admit(claim.identity.node, claim.identity.incarnation)?;
+        Ok(claim.identity)
+    }
+
+    /// Who called, and belongs to no cluster yet.
+    pub fn check_stranger(&self, headers: &MetadataMap) -> Result<Identity, Refusal> {
+        let claim = self.claim(headers, Whose::Any)?;
+        let stranger = claim.identity.cluster == NO_CLUSTER && claim.identity.node == NOBODY;
+        if stranger { Ok(claim.identity) } else { Err(Refusal::AnotherCluster) }
+    }
+
+    /// Who answered, of whatever cluster it is.
+    pub fn check_host(&self, headers: &MetadataMap) -> Result<Identity, Refusal> {
+        Ok(self.claim(headers, Whose::Any)?.identity)
+    }
+
+    /// What the headers say, if it is proven.
+    fn claim(&self, headers: &MetadataMap, whose: Whose) -> Result<Claim, Refusal> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let decimal = |name: &str| text(name).and_then(|text| text.parse::<u64>().ok());
         let hexadecimal =
@@ -194,21 +240,20 @@ impl Passport {
         if claim.protocol > self.protocol {
             return Err(Refusal::ProtocolTooNew);
         }
-        if claim.identity.cluster != self.identity.cluster {
+        if whose == Whose::Ours && claim.identity.cluster != self.identity.cluster {
             return Err(Refusal::AnotherCluster);
         }
         let proof = text("aryavarth-proof").and_then(unhex).ok_or(Refusal::WrongSecret)?;
         claim.proof(&self.secret).verify_slice(&proof).map_err(|_| Refusal::WrongSecret)?;
-        if claim.to != NOBODY && claim.to != self.identity.node {
-            return Err(Refusal::NotMe);
-        }
-        if claim.identity.node == self.identity.node {
-            // Two directories with one id, or a copy of ours.
-            return Err(Refusal::AnotherIncarnation);
-        }
-        self.roster.admit(claim.identity.node, claim.identity.incarnation)?;
-        Ok(claim.identity)
+        Ok(claim)
     }
+}
+
+/// Of which cluster somebody has to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Ours,
+    Any,
 }
 
 /// What the headers say.
@@ -304,6 +349,25 @@ mod tests {
         assert_eq!(call(&peer, 2, &at), Err(Refusal::AnotherIncarnation));
         at.roster.expect(NodeId(1), Incarnation(5));
         assert!(call(&peer, 2, &at).is_ok());
+    }
+
+    #[test]
+    fn a_stranger_may_introduce_itself_and_nothing_else() {
+        let at = passport(2, "s");
+        let mut stranger = passport(9, "s");
+        stranger.identity =
+            Identity { cluster: NO_CLUSTER, node: NOBODY, incarnation: Incarnation(5) };
+        let mut headers = MetadataMap::new();
+        stranger.sign(&mut headers, NOBODY);
+        assert_eq!(at.check_stranger(&headers), Ok(stranger.identity));
+        assert_eq!(at.check(&headers), Err(Refusal::AnotherCluster));
+        let mut answer = MetadataMap::new();
+        at.sign(&mut answer, NOBODY);
+        assert_eq!(stranger.check_host(&answer), Ok(at.identity));
+        assert_eq!(passport(9, "t").check_host(&answer), Err(Refusal::WrongSecret));
+        let mut member = MetadataMap::new();
+        passport(1, "s").sign(&mut member, NOBODY);
+        assert_eq!(at.check_stranger(&member), Err(Refusal::AnotherCluster));
     }
 
     #[test]

@@ -23,7 +23,7 @@
 //! | `ticket` | whether a proposal was accepted at all |
 //! | `network`, `link`, `peers`, `progress` | what this node says to others |
 //! | `listener` | what others ask of this node |
-//! | [`identity`], [`tls`] | who may talk at all |
+//! | [`identity`], [`introduction`], [`tls`] | who may talk at all |
 //! | `types`, `runtime`, [`config`], [`status`], [`error`], `answer` | openraft's types, clock and settings; ours |
 //! | `membership`, `vote`, `effects`, `wire` | bytes of the disk and the wire |
 
@@ -33,6 +33,7 @@ pub mod entry_log;
 pub mod error;
 pub mod group;
 pub mod identity;
+pub mod introduction;
 pub mod listener;
 pub mod node;
 #[cfg(feature = "simulation")]
@@ -75,6 +76,7 @@ pub use entry_log::{EntryId, EntryIndex, EntryLog, ShardId, Term};
 pub use error::{Error, Leader, Result};
 pub use group::{Basis, Chain, Group, Lease, ReadPolicy, Removed};
 pub use identity::{ClusterId, Identity, Incarnation, NodeId, Refusal, Roster, Secret};
+pub use introduction::{Introduction, introduce};
 pub use listener::Forwarded;
 pub use node::{Node, NodeConfig};
 pub use runtime::Moment;

@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::config::Timing;
 use crate::entry_log::{EntryId, EntryLog, ShardId};
 use crate::gate::Gate;
-use crate::identity::{Identity, NodeId, Passport, Refusal};
+use crate::identity::{Identity, Incarnation, NodeId, Passport, Refusal};
 use crate::proto::{self, answer, peer_server, request, snapshot_part};
 use crate::runtime::{self, Moment};
 use crate::snapshot::{Incoming, SnapshotData};
@@ -36,6 +36,9 @@ const ANSWERS: usize = 256;
 pub trait Forwarded: Send + Sync + 'static {
     /// Answers `body`, which node `from` sent.
     fn answer(&self, from: NodeId, body: Bytes) -> BoxFuture<'static, Bytes>;
+
+    /// Answers `body`, which somebody sent who is no node yet and has this incarnation.
+    fn introduced(&self, incarnation: Incarnation, body: Bytes) -> BoxFuture<'static, Bytes>;
 }
 
 /// A shard's group, as peers see it.
@@ -363,5 +366,18 @@ impl peer_server::Peer for Listener {
         let from = self.caller(&request)?;
         let body = self.forwarded(from.node, request.into_inner().body).await?;
         Ok(self.signed(from, proto::ForwardReply { body }))
+    }
+
+    async fn introduce(
+        &self,
+        request: Request<proto::ForwardRequest>,
+    ) -> Result<Response<proto::ForwardReply>, Status> {
+        let stranger = self.passport.check_stranger(request.metadata());
+        let stranger = stranger.map_err(Refusal::into_status)?;
+        let Some(forwarded) = &self.forwarded else {
+            return Err(Status::unimplemented("this node lets nobody in"));
+        };
+        let body = forwarded.introduced(stranger.incarnation, request.into_inner().body).await;
+        Ok(self.signed(stranger, proto::ForwardReply { body }))
     }
 }

@@ -192,6 +192,8 @@ impl Peers {
     /// # Errors
     /// If it is no address.
     pub fn get(&self, node: NodeId, address: &str) -> Result<Arc<Peer>> {
+        let moved = self.0.passport.roster.address(node);
+        let address = moved.as_deref().unwrap_or(address);
         let mut peers = self.0.peers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(peer) = peers.get(&(node, address.to_owned())) {
             return Ok(Arc::clone(peer));

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
 
+use aryavarth_cluster::NodeId;
+
 use crate::clock;
 
 /// The number of a client, never used again.
@@ -26,6 +28,8 @@ pub enum Origin {
     },
     /// Over a socket in the file system.
     File(PathBuf),
+    /// By way of another node, which has checked what its user may.
+    Node(NodeId),
 }
 
 impl Origin {
@@ -33,7 +37,7 @@ impl Origin {
     pub fn is_local(&self) -> bool {
         match self {
             Origin::Network { peer, .. } => peer.ip().to_canonical().is_loopback(),
-            Origin::File(_) => true,
+            Origin::File(_) | Origin::Node(_) => true,
         }
     }
 
@@ -42,6 +46,7 @@ impl Origin {
         match self {
             Origin::Network { peer, .. } => peer.to_string(),
             Origin::File(path) => format!("{}:0", path.display()),
+            Origin::Node(node) => format!("node-{node}:0"),
         }
     }
 
@@ -50,6 +55,7 @@ impl Origin {
         match self {
             Origin::Network { local, .. } => local.to_string(),
             Origin::File(path) => format!("{}:0", path.display()),
+            Origin::Node(node) => format!("node-{node}:0"),
         }
     }
 }

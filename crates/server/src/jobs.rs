@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use crate::clients::ClientId;
 use crate::command::{CommandId, Job};
-use crate::net::{JobDone, Message};
+use crate::net::{JobDone, Message, WorkerHandle};
 use crate::resp::{Protocol, Reply};
 use crate::server::Server;
 use crate::session::Session;
@@ -106,6 +106,35 @@ impl Jobs {
     pub fn run(&self, worker: usize, session: &Session, command: CommandId, job: Job) {
         let (client, protocol) = (session.client.id, session.protocol);
         self.tasks.send(Task { worker, client, protocol, command, job });
+    }
+
+    /// Has a connection rest until `work` is done, which takes no thread; then its command is tried again.
+    pub fn await_elsewhere(
+        &self,
+        runtime: &tokio::runtime::Handle,
+        worker: &Arc<WorkerHandle>,
+        session: &Session,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.answer_elsewhere(runtime, worker, session, async move {
+            work.await;
+            Vec::new()
+        });
+    }
+
+    /// Has a connection rest until its reply is there, which takes no thread.
+    pub fn answer_elsewhere(
+        &self,
+        runtime: &tokio::runtime::Handle,
+        worker: &Arc<WorkerHandle>,
+        session: &Session,
+        reply: impl Future<Output = Vec<u8>> + Send + 'static,
+    ) {
+        let (client, worker) = (session.client.id, Arc::clone(worker));
+        runtime.spawn(async move {
+            let reply = reply.await;
+            worker.send(Message::Done(JobDone { client, reply }));
+        });
     }
 
     /// Has work done that nobody waits for.

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::acl::{AclStore, Login};
 use crate::clients::Client;
+use crate::command::Waiting;
 use crate::proposer::WatchFlag;
 use crate::resp::{OwnedRequest, Protocol};
 
@@ -42,6 +44,28 @@ pub enum Standing {
     Unknown,
 }
 
+/// Who has checked what the user may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Nobody yet: it is checked here.
+    None,
+    /// The node that passes the requests on.
+    Node,
+}
+
+/// Who may answer a client's reads, in a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// The shard's leader.
+    #[default]
+    Leader,
+    /// Any replica that is not too old.
+    Replicas {
+        /// How old that may be; none for what the setting `replica-max-staleness` says.
+        max_staleness: Option<Duration>,
+    },
+}
+
 /// What a client has agreed with the server.
 pub struct Session {
     /// What others may know of it.
@@ -50,10 +74,14 @@ pub struct Session {
     pub login: Login,
     /// Whether it may run them.
     pub standing: Standing,
+    /// Who has checked what the user may.
+    pub trust: Trust,
     /// The version of the protocol.
     pub protocol: Protocol,
     /// Which replies it wants.
     pub replies: ReplyMode,
+    /// Who may answer its reads.
+    pub reads: ReadFrom,
     /// Between `MULTI` and `EXEC`.
     pub transaction: Option<Transaction>,
     /// The keys it watches, each with when it expires if it does.
@@ -62,6 +90,8 @@ pub struct Session {
     pub watch_flag: WatchFlag,
     /// How often the next command was put off because what it reads was not in memory.
     pub fetches: u8,
+    /// What its next command has waited for, in a cluster.
+    pub waiting: Waiting,
     /// Whether the connection ends once its replies are sent.
     pub closing: bool,
 }
@@ -84,14 +114,23 @@ impl Session {
             client,
             login,
             standing,
+            trust: Trust::None,
             protocol: Protocol::Two,
             replies: ReplyMode::On,
+            reads: ReadFrom::default(),
             transaction: None,
             watched: Vec::new(),
             watch_flag: WatchFlag::default(),
             fetches: 0,
+            waiting: Waiting::default(),
             closing: false,
         }
+    }
+
+    /// Takes what comes as checked by another node, and speaks this version.
+    pub fn trust(&mut self, protocol: Protocol) {
+        (self.standing, self.trust) = (Standing::Known, Trust::Node);
+        self.speak(protocol);
     }
 
     /// Speaks this version from here on.

@@ -1,6 +1,7 @@
 //! Reading without copying: a visit to the store in which values are looked at where they stand.
 
 use crate::error::Result;
+use crate::expiry;
 use crate::ids::{Sequence, UnixMillis};
 use crate::reclaim::{Guard, pin};
 use crate::record::encoded_length;
@@ -52,6 +53,22 @@ impl KvStore {
     /// The time by which keys expire: the wall clock's, but never back.
     pub fn now(&self) -> UnixMillis {
         self.core().segments.clock.now()
+    }
+
+    /// Has the time be `moment` or later from here on, as where another store has shown keys as expired by
+    /// then.
+    pub fn raise_clock(&self, moment: UnixMillis) {
+        self.core().segments.clock.raise(moment);
+    }
+
+    /// Has the time stand still when it comes to `ceiling`, until another one is set; none for no ceiling.
+    pub fn set_clock_ceiling(&self, ceiling: Option<UnixMillis>) {
+        self.core().segments.clock.set_ceiling(ceiling);
+    }
+
+    /// Whether there may be keys that expire.
+    pub fn may_expire(&self) -> bool {
+        expiry::anything_expires(self.core())
     }
 }
 

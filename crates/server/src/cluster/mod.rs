@@ -11,11 +11,67 @@
 //!   it leads.
 //! - Keys that begin with [`reserved::PREFIX`] are the server's own: no client reads or writes them.
 
+mod card;
+mod error;
+mod founding;
+mod handover;
+mod member;
+mod messages;
+mod node;
+mod pulse;
+mod reconciler;
+mod replicas;
+mod report;
 pub mod reserved;
+mod saved;
 pub mod seats;
+mod serving;
 pub mod status;
 pub mod view;
+mod wishes;
 
+use std::sync::Arc;
+
+use aryavarth_cluster::{ReplicationFactor, ShardCount};
+
+pub use error::NodeError;
+pub use messages::Wish;
+pub use node::{ClusterNode, ClusterOptions, Host, Later, runtime};
 pub use seats::{Seat, Seats, Standing};
+pub use serving::is_of_cluster;
+pub(crate) use serving::{Rising, refuse_directory_of_node};
 pub use status::ClusterStatus;
-pub use view::ClusterView;
+pub use view::{ClusterView, Views};
+
+/// How a node comes to its cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// It goes on as what its directory says it is; or waits to be met, if that says nothing.
+    #[default]
+    Resume,
+    /// It founds a cluster of its own, if it belongs to none yet.
+    Found {
+        /// How many shards that has, for ever.
+        shards: ShardCount,
+        /// On how many nodes each is to be.
+        factor: ReplicationFactor,
+    },
+    /// It asks a member to be let in, if it belongs to no cluster yet.
+    Join {
+        /// Where other nodes reach the member, as `host:port`.
+        member: String,
+    },
+}
+
+/// What the commands of a clustered server need of it.
+#[derive(Debug)]
+pub struct Clustered {
+    /// The node.
+    pub node: std::sync::OnceLock<Arc<ClusterNode>>,
+    /// The shards, on this node.
+    pub seats: Arc<Seats>,
+    /// What is known of the cluster.
+    pub views: Arc<Views>,
+    /// Where what waits for other nodes is done.
+    pub runtime: tokio::runtime::Handle,
+}

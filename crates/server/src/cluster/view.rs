@@ -1,9 +1,9 @@
 //! What a node knows of its cluster at one moment: enough to answer clients, never waited for.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use aryavarth_cluster::{NodeId, NodeSight, RedisView, ShardId, Topology};
+use aryavarth_cluster::{Address, NodeId, NodeSight, RedisView, ShardId, Topology};
 
 /// The cluster as one node sees it.
 #[derive(Clone, Debug, Default)]
@@ -27,5 +27,28 @@ impl ClusterView {
             leaders: &self.leaders,
             nodes: &self.nodes,
         })
+    }
+}
+
+impl ClusterView {
+    /// Where clients reach a node, if it is known.
+    pub fn client_address(&self, node: NodeId) -> Option<&Address> {
+        Some(&self.topology.as_deref()?.node(node)?.client)
+    }
+}
+
+/// The newest view.
+#[derive(Debug, Default)]
+pub struct Views(RwLock<Arc<ClusterView>>);
+
+impl Views {
+    /// The newest.
+    pub fn newest(&self) -> Arc<ClusterView> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on this is the newest.
+    pub fn publish(&self, view: ClusterView) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
     }
 }

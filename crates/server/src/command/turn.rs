@@ -1,9 +1,9 @@
 //! A turn: the requests of one connection that are evaluated in one go.
 //!
 //! ```text
-//!  request ─▶ known? ─▶ arguments? ─▶ logged in? ─▶ allowed? ─▶ queued by MULTI?
-//!                                                                  │ no
-//!                              paused? ─▶ may write now? ─▶ run ─▶ reply, held for its batch
+//!  request ─▶ known? ─▶ arguments? ─▶ logged in? ─▶ allowed? ─▶ led here? ─▶ queued by MULTI?
+//!                                                                               │ no
+//!                    paused? ─▶ may write now? ─▶ run ─▶ led here still? ─▶ reply, held for its batch
 //! ```
 
 use std::sync::Arc;
@@ -17,14 +17,15 @@ use super::error::{CommandError, CommandResult};
 use super::flags::Flags;
 use super::id::CommandId;
 use super::keys::KeyPosition;
+use super::route::{self, Confirmed, Stay, Verdict};
 use super::table::{self, CommandSpec};
-use super::{absent, dispatch, transactions};
+use super::{absent, cluster, dispatch, transactions};
 use crate::clock;
-use crate::net::{Caution, MOST_FETCHES, Output};
+use crate::net::{Caution, MOST_FETCHES, Output, WorkerHandle};
 use crate::proposer::{Access, Holding, Lane, Lanes, NotedLanes, State};
 use crate::resp::{Args, OwnedRequest, Reply};
 use crate::server::Server;
-use crate::session::{ReplyMode, Session, Standing};
+use crate::session::{ReplyMode, Session, Standing, Trust};
 use crate::stats::WorkerStats;
 
 /// How a connection goes on after a request.
@@ -85,6 +86,11 @@ impl<'s> Turn<'s> {
         }
     }
 
+    /// How others reach the worker.
+    pub(super) fn worker(&self) -> &'s Arc<WorkerHandle> {
+        &self.server.workers()[self.worker]
+    }
+
     /// The server.
     pub fn server(&self) -> &'s Arc<Server> {
         self.server
@@ -127,7 +133,16 @@ impl<'s> Turn<'s> {
 
     /// The lane of a request: that of its keys, all of which are in one; the first one if it has none.
     #[inline]
-    fn lane_of(&self, session: &Session, spec: &'static CommandSpec, args: Args<'_>) -> Lane {
+    fn lane_of(
+        &self,
+        stay: Stay,
+        session: &Session,
+        spec: &'static CommandSpec,
+        args: Args<'_>,
+    ) -> Lane {
+        if let Stay::Leading(shard, _) = stay {
+            return Lane::of(shard);
+        }
         let proposers = &self.server.proposers;
         if spec.id == CommandId::Exec {
             return self.lane_of_transaction(session);
@@ -181,6 +196,14 @@ impl<'s> Turn<'s> {
             self.reject(session, output, Some(spec), &error);
             return Flow::Next;
         }
+        let stay = match self.route(session, spec, args) {
+            Verdict::Here(stay) => stay,
+            Verdict::Later(wait) => return Flow::Retry(wait),
+            Verdict::Refused(error) => {
+                self.turn_away(session, output, spec, &error);
+                return Flow::Next;
+            }
+        };
         if session.transaction.is_some() && !transactions::runs_at_once(spec.id) {
             self.enqueue(session, output, spec, args);
             return Flow::Next;
@@ -188,9 +211,8 @@ impl<'s> Turn<'s> {
         if self.caution.is_careful(self.began) && self.fetches(session, spec, args) {
             return Flow::Retry(Wait::Job);
         }
-        let lane = self.lane_of(session, spec, args);
-        let writes = spec.flags.contains(Flags::WRITE)
-            || matches!(spec.id, CommandId::Exec | CommandId::Watch);
+        let lane = self.lane_of(stay, session, spec, args);
+        let writes = self.must_hold(spec);
         if writes {
             // A write that names no key concerns all of them.
             let concerns_all = spec.flags.contains(Flags::WRITE) && spec.keys.is_empty();
@@ -220,8 +242,21 @@ impl<'s> Turn<'s> {
             after: After::Nothing,
         };
         let mut reply = Reply::new(output.buffer(), protocol);
-        let result = dispatch(&mut context, args, &mut reply);
+        let mut result = dispatch(&mut context, args, &mut reply);
         let (depends, after) = (context.depends, context.after);
+        if depends.is_none() && stay != Stay::Free {
+            match self.confirm(stay, session, spec) {
+                Confirmed::Yes => {}
+                Confirmed::Later(wait) => {
+                    output.truncate(start);
+                    return Flow::Retry(wait);
+                }
+                Confirmed::No => {
+                    output.truncate(start);
+                    result = Err(route::LOST);
+                }
+            }
+        }
         let failed = result.is_err();
         if let Err(error) = result {
             output.truncate(start);
@@ -247,11 +282,31 @@ impl<'s> Turn<'s> {
         match after {
             After::Nothing => Flow::Next,
             After::Until(moment) => Flow::Rest(Wait::Until(moment)),
+            After::Elsewhere => Flow::Rest(Wait::Job),
             After::Job(job) => {
+                let job = self.still_leading(stay, spec, job);
                 self.server.jobs.run(self.worker, session, spec.id, job);
                 Flow::Rest(Wait::Job)
             }
         }
+    }
+
+    /// Answers a request that does not belong here. An `EXEC` ends its transaction and tells why, in the
+    /// words that clients of Redis Cluster look for.
+    fn turn_away(
+        &mut self,
+        session: &mut Session,
+        output: &mut Output,
+        spec: &'static CommandSpec,
+        error: &CommandError,
+    ) {
+        if spec.id != CommandId::Exec {
+            return self.reject(session, output, Some(spec), error);
+        }
+        self.holding.release();
+        transactions::abort(session, &self.server.proposers);
+        self.stats.command(spec.id).reject();
+        self.reject(session, output, None, error);
     }
 
     /// Answers a request that is not run. It spoils a transaction, and if it was its `EXEC`, ends it.
@@ -293,6 +348,9 @@ impl<'s> Turn<'s> {
         spec: &'static CommandSpec,
         args: Args<'_>,
     ) -> CommandResult {
+        if session.trust == Trust::Node {
+            return Ok(());
+        }
         if session.standing == Standing::Unknown {
             if spec.flags.contains(Flags::NOAUTH) {
                 return Ok(());
@@ -406,13 +464,7 @@ pub(super) fn resolve(name: &[u8], args: Args<'_>) -> Result<&'static CommandSpe
     let spec = match args.get(1) {
         Some(sub) if !spec.subcommands.is_empty() => match table::find_subcommand(spec, sub) {
             Some(found) => found,
-            None => {
-                return Err(CommandError::new(format!(
-                    "ERR unknown subcommand '{}'. Try {} HELP.",
-                    String::from_utf8_lossy(&sub[..sub.len().min(128)]),
-                    spec.name.to_uppercase()
-                )));
-            }
+            None => return Err(unknown_subcommand(spec, sub)),
         },
         _ => spec,
     };
@@ -421,6 +473,17 @@ pub(super) fn resolve(name: &[u8], args: Args<'_>) -> Result<&'static CommandSpe
     } else {
         Err(CommandError::WrongArguments(spec.full_name))
     }
+}
+
+/// Redis' own words for a subcommand that there is not, or plain words for one that only Redis has.
+fn unknown_subcommand(spec: &CommandSpec, name: &[u8]) -> CommandError {
+    let container = spec.name.to_uppercase();
+    let shown = String::from_utf8_lossy(&name[..name.len().min(128)]);
+    let reason = if spec.id == CommandId::Cluster { cluster::refusal(name) } else { None };
+    CommandError::new(match reason {
+        Some(reason) => format!("ERR {container} {} is not here: {reason}", shown.to_uppercase()),
+        None => format!("ERR unknown subcommand '{shown}'. Try {container} HELP."),
+    })
 }
 
 /// Redis' own words for a command it does not know; plain words for one that is not here.

@@ -3,11 +3,11 @@
 //! They follow the settings at every change. None guards other memory, so no order between them is
 //! kept: a reader may see one change before another made at the same time.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::table::Config;
-use super::types::{Microseconds, Milliseconds, OutputLimit, Seconds};
+use super::types::{Microseconds, Milliseconds, OutputLimit, Reads, Routing, Seconds};
 
 /// The settings that are read often.
 #[derive(Debug, Default)]
@@ -29,6 +29,8 @@ pub struct Hot {
     slow_from: AtomicI64,
     slow_commands: AtomicU64,
     delay_from: AtomicI64,
+    reads_ask: AtomicBool,
+    forwards: AtomicBool,
 }
 
 /// A length in memory.
@@ -39,6 +41,8 @@ fn length(number: &AtomicU64) -> usize {
 impl Hot {
     /// Takes over what the settings say now.
     pub(super) fn follow(&self, config: &Config) {
+        self.reads_ask.store(config.reads == Reads::ReadIndex, Ordering::Relaxed);
+        self.forwards.store(config.routing == Routing::Forward, Ordering::Relaxed);
         let limit = config.client_output_buffer_limit;
         for (number, value) in [
             (&self.max_clients, u64::from(config.maxclients)),
@@ -64,6 +68,22 @@ impl Hot {
             (&self.delay_from, config.latency_monitor_threshold.0),
         ] {
             number.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// `reads`.
+    pub fn reads(&self) -> Reads {
+        match self.reads_ask.load(Ordering::Relaxed) {
+            true => Reads::ReadIndex,
+            false => Reads::Lease,
+        }
+    }
+
+    /// `routing`.
+    pub fn routing(&self) -> Routing {
+        match self.forwards.load(Ordering::Relaxed) {
+            true => Routing::Forward,
+            false => Routing::Redirect,
         }
     }
 

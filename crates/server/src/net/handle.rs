@@ -4,13 +4,19 @@ use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use aryavarth_cluster::NodeId;
+
+use super::parcel::Parcel;
 use super::socket::Socket;
 use crate::clients::{ClientId, Origin};
+use crate::resp::Protocol;
 
 /// What a worker is told.
 pub enum Message {
     /// Serve this connection.
     Connection(Socket, Origin),
+    /// Answer what this node passes on, in this version of the protocol.
+    Parcel(Parcel, NodeId, Protocol),
     /// A job that a connection waited for is done.
     Done(JobDone),
     /// Close this client's connection.

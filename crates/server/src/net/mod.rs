@@ -22,6 +22,7 @@ mod connection;
 mod handle;
 pub mod listener;
 mod output;
+mod parcel;
 mod socket;
 pub mod tls;
 mod worker;
@@ -29,6 +30,7 @@ mod worker;
 pub use caution::{Caution, MOST_FETCHES};
 pub use handle::{JobDone, Message, WorkerHandle};
 pub use output::Output;
+pub use parcel::Parcel;
 #[cfg(feature = "simulation")]
 pub(crate) use worker::{ByHand, Standstill};
 pub use worker::{Worker, start};

@@ -7,6 +7,7 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
+use super::parcel::Parcel;
 use super::tls::TlsSocket;
 
 /// A connection's socket. Never blocks.
@@ -17,6 +18,8 @@ pub enum Socket {
     Unix(UnixStream),
     /// TLS over TCP.
     Tls(Box<TlsSocket>),
+    /// None: requests that another node passes on.
+    Parcel(Box<Parcel>),
 }
 
 /// What is known of bytes that were not asked for yet.
@@ -38,6 +41,7 @@ impl Socket {
             Socket::Tcp(stream) => stream.read(into),
             Socket::Unix(stream) => stream.read(into),
             Socket::Tls(stream) => stream.read(into),
+            Socket::Parcel(parcel) => Ok(parcel.read(into)),
         }
     }
 
@@ -45,7 +49,7 @@ impl Socket {
     pub fn short_read(&self) -> ShortRead {
         match self {
             Socket::Tcp(_) | Socket::Unix(_) => ShortRead::Drained,
-            Socket::Tls(_) => ShortRead::MayHaveMore,
+            Socket::Tls(_) | Socket::Parcel(_) => ShortRead::MayHaveMore,
         }
     }
 
@@ -58,6 +62,7 @@ impl Socket {
             Socket::Tcp(stream) => stream.write(bytes),
             Socket::Unix(stream) => stream.write(bytes),
             Socket::Tls(stream) => stream.write(bytes),
+            Socket::Parcel(parcel) => parcel.write(bytes),
         }
     }
 
@@ -67,7 +72,7 @@ impl Socket {
     /// The system's own.
     pub fn flush(&mut self) -> io::Result<bool> {
         match self {
-            Socket::Tcp(_) | Socket::Unix(_) => Ok(true),
+            Socket::Tcp(_) | Socket::Unix(_) | Socket::Parcel(_) => Ok(true),
             Socket::Tls(stream) => stream.send(),
         }
     }
@@ -80,8 +85,15 @@ impl Socket {
     /// Whether the socket itself holds bytes back; none if it never does.
     pub fn holds_back(&self) -> Option<bool> {
         match self {
-            Socket::Tcp(_) | Socket::Unix(_) => None,
+            Socket::Tcp(_) | Socket::Unix(_) | Socket::Parcel(_) => None,
             Socket::Tls(stream) => Some(stream.holds_back()),
+        }
+    }
+
+    /// Everything that came was answered, and nothing more will come.
+    pub fn finish(&mut self) {
+        if let Socket::Parcel(parcel) = self {
+            parcel.finish();
         }
     }
 
@@ -102,15 +114,18 @@ impl Socket {
             Socket::Tcp(stream) => stream.register(registry, token, interest),
             Socket::Unix(stream) => stream.register(registry, token, interest),
             Socket::Tls(stream) => stream.tcp().register(registry, token, interest),
+            // All of it is here.
+            Socket::Parcel(_) => Ok(()),
         }
     }
 
-    /// The number of the file.
+    /// The number of the file; -1 if there is none.
     pub fn fd(&self) -> RawFd {
         match self {
             Socket::Tcp(stream) => stream.as_raw_fd(),
             Socket::Unix(stream) => stream.as_raw_fd(),
             Socket::Tls(stream) => stream.as_raw_fd(),
+            Socket::Parcel(_) => -1,
         }
     }
 }

@@ -344,8 +344,12 @@ impl Worker {
             connection.readable = true;
             self.list(token);
         }
-        let connection = &self.connections[token];
-        if connection.is_finished() || (connection.ended && connection.rest != Rest::Job) {
+        let connection = &mut self.connections[token];
+        let finished = connection.is_finished();
+        if finished {
+            connection.socket.finish();
+        }
+        if finished || (connection.ended && connection.rest != Rest::Job) {
             self.close(token);
         }
     }
@@ -415,30 +419,40 @@ impl Worker {
         let chosen = (0..workers.len()).min_by_key(|n| count(&workers[*n])).unwrap_or(self.number);
         workers[chosen].connections().fetch_add(1, Ordering::Relaxed);
         if chosen == self.number {
-            self.adopt(socket, origin);
+            let _ = self.adopt(socket, origin);
         } else {
             workers[chosen].send(Message::Connection(socket, origin));
         }
     }
 
-    fn adopt(&mut self, mut socket: Socket, origin: Origin) {
+    fn adopt(&mut self, mut socket: Socket, origin: Origin) -> Option<usize> {
         let token = self.connections.vacant_key();
         if let Err(error) = socket.register(self.poll.registry(), Token(token)) {
             tracing::warn!(%error, "cannot watch a connection");
             self.handle.connections().fetch_sub(1, Ordering::Relaxed);
-            return;
+            return None;
         }
         let client = self.server.clients.add(origin, socket.fd(), self.number);
         let session = Session::new(client, self.server.acl.default_login());
         let entry = self.connections.insert(Connection::new(socket, session));
         assert_eq!(entry, token, "nothing was inserted in between");
         self.list(token);
+        Some(token)
     }
 
     fn hear(&mut self) {
         for message in self.handle.take() {
             match message {
-                Message::Connection(socket, origin) => self.adopt(socket, origin),
+                Message::Connection(socket, origin) => _ = self.adopt(socket, origin),
+                Message::Parcel(parcel, from, protocol) => {
+                    self.handle.connections().fetch_add(1, Ordering::Relaxed);
+                    let token = self.adopt(Socket::Parcel(Box::new(parcel)), Origin::Node(from));
+                    if let Some(connection) =
+                        token.and_then(|token| self.connections.get_mut(token))
+                    {
+                        connection.session.trust(protocol);
+                    }
+                }
                 Message::Done(done) => self.finish_job(done),
                 Message::Kill(client) => self.kill(client),
                 Message::Resume => (0..self.listeners.len()).for_each(|n| self.accept(n)),

@@ -1,0 +1,326 @@
+//! A node from its start to its end: who it is, and how it becomes a member.
+//!
+//! ```text
+//!  no card ── Start::Found ──▶ founding ─┐
+//!          ── Start::Join ───▶ joining ──┼──▶ member: groups, pulses, reconciler … until it is stopped
+//!          ── Start::Resume ─▶ waits to be told whom to join (CLUSTER MEET)
+//! ```
+//!
+//! What it does as a member is in [`Member`]; here is only how it gets there.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use aryavarth::KvStore;
+use aryavarth_cluster::{Address, ClusterId, NodeId, ShardId, Topology, Zone};
+use aryavarth_replication::{Introduction, Secret, Timing, Tls, introduce};
+use bytes::Bytes;
+use tokio::runtime::{Handle, Runtime};
+
+use super::card::{Card, Holding, Phase, draw};
+use super::error::NodeError;
+use super::member::Member;
+use super::messages::{Answer, Applicant, Question, decode, encode};
+use super::{Seats, Start, Views};
+
+/// Threads for what waits for other nodes.
+const THREADS: usize = 2;
+/// How long a member may take to let a node in.
+const WELCOME: Duration = Duration::from_secs(10);
+/// How long a node waits before it asks again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What is done later.
+pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The server around a node, as far as the node needs it.
+pub trait Host: Send + Sync + 'static {
+    /// Whether nothing that was evaluated for a shard is on its way.
+    fn is_quiet(&self, shard: ShardId) -> bool;
+
+    /// Answers requests of a client that `from` passes on.
+    fn answer(&self, from: NodeId, requests: Bytes) -> Later<Bytes>;
+
+    /// Ends the process: it may not go on as this node.
+    fn end(&self, why: &str);
+}
+
+/// What a node has to be told.
+#[derive(Clone, Debug)]
+pub struct ClusterOptions {
+    /// Its directory.
+    pub directory: PathBuf,
+    /// Where other nodes reach it, and where it reaches them from.
+    pub peer: SocketAddr,
+    /// Where clients reach it.
+    pub client: Address,
+    /// What it shares a fate with.
+    pub zone: Option<Zone>,
+    /// What all nodes know.
+    pub secret: Secret,
+    /// Certificates, if nodes talk over TLS.
+    pub tls: Option<Tls>,
+    /// The cluster's times.
+    pub timing: Timing,
+    /// Silence after which a node is dead; none for never.
+    pub lost_after: Option<Duration>,
+    /// Entries that are kept for who falls behind.
+    pub log_keep: u64,
+}
+
+/// What all parts of a node share.
+#[derive(Clone)]
+pub(super) struct Surroundings {
+    pub options: Arc<ClusterOptions>,
+    pub store: KvStore,
+    pub seats: Arc<Seats>,
+    pub views: Arc<Views>,
+    pub host: Arc<dyn Host>,
+}
+
+/// A node, or what wants to become one.
+pub struct ClusterNode {
+    around: Surroundings,
+    runtime: Mutex<Option<Runtime>>,
+    handle: Handle,
+    member: OnceLock<Arc<Member>>,
+    joins: AtomicBool,
+}
+
+impl fmt::Debug for ClusterNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterNode").field("options", &self.around.options).finish_non_exhaustive()
+    }
+}
+
+/// The threads of a node.
+///
+/// # Errors
+/// [`NodeError::System`].
+pub fn runtime() -> Result<Runtime, NodeError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .thread_name("aryavarth-raft")
+        .enable_all()
+        .build()
+        .map_err(|error| NodeError::System {
+            operation: "start the threads for other nodes",
+            detail: error.to_string(),
+        })
+}
+
+impl ClusterNode {
+    /// Starts a node on `runtime`. Returns when it is a member, if it was one or founds a cluster; else it
+    /// goes on trying to become one.
+    ///
+    /// # Errors
+    /// What keeps it from being a node.
+    pub fn start(
+        runtime: Runtime,
+        options: ClusterOptions,
+        (store, seats, views): (KvStore, Arc<Seats>, Arc<Views>),
+        host: Arc<dyn Host>,
+        start: Start,
+    ) -> Result<Arc<ClusterNode>, NodeError> {
+        let around = Surroundings { options: Arc::new(options), store, seats, views, host };
+        let handle = runtime.handle().clone();
+        let node = Arc::new(ClusterNode {
+            around,
+            runtime: Mutex::new(Some(runtime)),
+            handle: handle.clone(),
+            member: OnceLock::new(),
+            joins: AtomicBool::new(false),
+        });
+        handle.block_on(node.begin(start))?;
+        Ok(node)
+    }
+
+    async fn begin(self: &Arc<Self>, start: Start) -> Result<(), NodeError> {
+        let directory = &self.around.options.directory;
+        let not_now = |detail| NodeError::NotNow { directory: directory.clone(), detail };
+        match (Card::read(directory)?, start) {
+            (None, Start::Found { shards, factor }) => {
+                let cluster = ClusterId(draw()?);
+                let card = Card::draw(Phase::Founding { cluster, shards, factor })?;
+                card.write(directory)?;
+                self.found(card).await
+            }
+            (Some(card @ Card { phase: Phase::Founding { .. }, .. }), Start::Join { .. }) => {
+                let _ = card;
+                Err(not_now("it has begun to found a cluster: start it without --join"))
+            }
+            (Some(card @ Card { phase: Phase::Founding { .. }, .. }), _) => self.found(card).await,
+            (Some(Card { phase: Phase::Joining, .. }), Start::Found { .. }) => {
+                Err(not_now("it has asked to join a cluster: start it with --join, or empty it"))
+            }
+            (None | Some(Card { phase: Phase::Joining, .. }), Start::Join { member }) => {
+                self.meet(member)
+            }
+            (None | Some(Card { phase: Phase::Joining, .. }), Start::Resume) => {
+                tracing::info!(
+                    "waiting to be told which cluster to join (CLUSTER MEET, or --join)"
+                );
+                Ok(())
+            }
+            (Some(card @ Card { phase: Phase::Member { .. }, .. }), _) => {
+                self.become_member(card, None).await
+            }
+        }
+    }
+
+    async fn found(self: &Arc<Self>, card: Card) -> Result<(), NodeError> {
+        let (card, member) = Member::found(self.around.clone(), card).await?;
+        card.write(&self.around.options.directory)?;
+        self.settle_in(member);
+        Ok(())
+    }
+
+    async fn become_member(
+        self: &Arc<Self>,
+        card: Card,
+        topology: Option<Topology>,
+    ) -> Result<(), NodeError> {
+        let member = Member::start(self.around.clone(), card, topology).await?;
+        self.settle_in(member);
+        Ok(())
+    }
+
+    fn settle_in(&self, member: Arc<Member>) {
+        member.begin();
+        // It becomes a member once: by its card, or by the one task that joins.
+        let _ = self.member.set(member);
+    }
+
+    /// Has it join the cluster of which a member is reached by other nodes at `member`. Goes on trying.
+    ///
+    /// # Errors
+    /// [`NodeError::NotNow`] if it is a node already, or joins one already.
+    pub fn meet(self: &Arc<Self>, member: String) -> Result<(), NodeError> {
+        let directory = self.around.options.directory.clone();
+        if self.member.get().is_some() || self.joins.swap(true, Ordering::AcqRel) {
+            let detail = "it belongs to a cluster already, or is about to join one";
+            return Err(NodeError::NotNow { directory, detail });
+        }
+        if !self.around.store.is_empty() {
+            self.joins.store(false, Ordering::Release);
+            let detail = "its store has keys, which the cluster's would replace: only a node that founds a \
+                          cluster keeps its keys (--init); take an empty directory";
+            return Err(NodeError::NotNow { directory, detail });
+        }
+        let node = Arc::clone(self);
+        self.handle.spawn(async move {
+            if let Err(error) = node.join(&member).await {
+                tracing::error!(%error, member, "cannot join the cluster");
+                node.joins.store(false, Ordering::Release);
+                node.around.host.end(&error.to_string());
+            }
+        });
+        Ok(())
+    }
+
+    async fn join(self: &Arc<Self>, member: &str) -> Result<(), NodeError> {
+        let directory = &self.around.options.directory;
+        let card = match Card::read(directory)? {
+            Some(card) => card,
+            None => {
+                let card = Card::draw(Phase::Joining)?;
+                card.write(directory)?;
+                card
+            }
+        };
+        let mut said = String::new();
+        let welcome = loop {
+            match self.ask_to_join(&card, member).await {
+                Ok(welcome) => break welcome,
+                Err(error @ (NodeError::Refused(_) | NodeError::NoLeader)) if is_final(&error) => {
+                    return Err(error);
+                }
+                Err(error @ NodeError::Replication(aryavarth_replication::Error::Refused(_))) => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    if text != said {
+                        tracing::warn!(member, error = text, "not let in yet; trying on");
+                        said = text;
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        };
+        let topology = Topology::decode(&welcome.topology)?;
+        let (cluster, node) = (ClusterId(welcome.cluster), NodeId(welcome.node));
+        let phase =
+            Phase::Member { cluster, node, shards: topology.shards(), replicas: Holding::Nothing };
+        let card = Card { phase, ..card };
+        card.write(directory)?;
+        tracing::info!(%cluster, %node, "joined the cluster");
+        self.become_member(card, Some(topology)).await
+    }
+
+    async fn ask_to_join(
+        &self,
+        card: &Card,
+        member: &str,
+    ) -> Result<super::messages::Welcome, NodeError> {
+        let options = &self.around.options;
+        let introduction = Introduction {
+            incarnation: card.incarnation,
+            secret: options.secret.clone(),
+            tls: options.tls.clone(),
+            from: options.peer.ip(),
+            within: WELCOME,
+        };
+        let applicant = Applicant {
+            incarnation: card.incarnation.0,
+            client: options.client.to_string(),
+            peer: options.peer.to_string(),
+            zone: options.zone.as_ref().map(Zone::to_string),
+        };
+        let body = encode(&Question::Join(applicant));
+        let (_, answer) = introduce(introduction, member, body).await?;
+        match decode(&answer) {
+            Some(Answer::Welcome(welcome)) => Ok(welcome),
+            Some(Answer::Refused(why)) => Err(NodeError::Refused(why)),
+            _ => Err(NodeError::Refused("the member answered something else".to_owned())),
+        }
+    }
+
+    /// What it is as a member; none as long as it is none.
+    pub(crate) fn member(&self) -> Option<&Arc<Member>> {
+        self.member.get()
+    }
+
+    /// Where what waits for other nodes is done.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Hands over all that it leads, so that clients find the new leaders while it still answers them.
+    pub fn hand_over(&self) {
+        if let Some(member) = self.member.get() {
+            self.handle.block_on(member.hand_all_over());
+        }
+    }
+
+    /// Ends its groups and its talk with other nodes.
+    pub fn stop(&self) {
+        if let Some(member) = self.member.get() {
+            self.handle.block_on(member.stop());
+        }
+        let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(runtime) = runtime {
+            runtime.shutdown_timeout(Duration::from_secs(2));
+        }
+    }
+}
+
+/// Whether asking again would bring the same.
+fn is_final(error: &NodeError) -> bool {
+    matches!(error, NodeError::Refused(why) if !why.contains("try again"))
+}

@@ -1,0 +1,289 @@
+//! Where a command belongs: here, at another node, or nowhere for the moment.
+//!
+//! ```text
+//!  keys ─▶ one slot? ─▶ its shard ─▶ led here? ── yes ──▶ evaluated; then: led here still?
+//!            │ no                       ├ by another ──▶ MOVED slot host:port
+//!         CROSSSLOT                     └ unknown ─────▶ waits a little; then CLUSTERDOWN
+//! ```
+//!
+//! What a command answers without having written is a read, whatever its name: so the lease is looked at
+//! before it is evaluated and again after it. What it wrote is bound to the term instead.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use aryavarth::Term;
+use aryavarth_cluster::{NodeId, Route, ShardId, Slot};
+use aryavarth_replication::ReadPolicy;
+
+use super::context::Job;
+use super::error::CommandError;
+use super::flags::Flags;
+use super::id::CommandId;
+use super::table::CommandSpec;
+use super::transactions;
+use super::turn::{Turn, Wait};
+use crate::clock;
+use crate::cluster::{Standing, reserved};
+use crate::config::Reads;
+use crate::proposer::{Footing, Lane};
+use crate::resp::Args;
+use crate::server::Server;
+use crate::session::Session;
+
+/// How long a command waits for its shard to have a leader.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long it waits before it looks again.
+const GLANCE: Duration = Duration::from_millis(2);
+
+/// What is to be done with a command.
+pub(super) enum Verdict {
+    /// It is evaluated here.
+    Here(Stay),
+    /// It is looked at again after a wait.
+    Later(Wait),
+    /// It is answered with this.
+    Refused(CommandError),
+}
+
+/// In which leadership a command is evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stay {
+    /// In none: it has no keys, or the server stands alone.
+    Free,
+    /// As the leader of this shard in this term.
+    Leading(ShardId, Term),
+}
+
+/// Whether an answer may be sent.
+pub(super) enum Confirmed {
+    /// It may.
+    Yes,
+    /// The command is to be tried again after a wait.
+    Later(Wait),
+    /// It may not.
+    No,
+}
+
+/// What a session's next command has waited for.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    /// Since when it has waited for a leader.
+    since: Option<Duration>,
+    /// The confirmation that it asked for.
+    confirmation: Option<Arc<Confirmation>>,
+}
+
+/// Whether a majority has said that this node leads a shard.
+#[derive(Debug)]
+struct Confirmation {
+    shard: ShardId,
+    state: AtomicU8,
+}
+
+const ASKED: u8 = 0;
+const GIVEN: u8 = 1;
+
+impl Turn<'_> {
+    /// Where a command belongs.
+    pub(super) fn route(
+        &mut self,
+        session: &mut Session,
+        spec: &'static CommandSpec,
+        args: Args<'_>,
+    ) -> Verdict {
+        if self.server.cluster.is_none() {
+            return match spec.keys(&args).any(|key| reserved::is_reserved(&args[key.index])) {
+                true => Verdict::Refused(RESERVED),
+                false => Verdict::Here(Stay::Free),
+            };
+        }
+        let verdict = match self.slot_of(session, spec, args) {
+            Err(error) => Verdict::Refused(error),
+            Ok(None) => Verdict::Here(Stay::Free),
+            Ok(Some((shard, slot))) => self.admit(session, spec, shard, slot),
+        };
+        if !matches!(verdict, Verdict::Later(_)) {
+            session.waiting.since = None;
+        }
+        verdict
+    }
+
+    /// The slot of its keys, if it has any.
+    fn slot_of(
+        &self,
+        session: &Session,
+        spec: &'static CommandSpec,
+        args: Args<'_>,
+    ) -> Result<Option<(ShardId, Slot)>, CommandError> {
+        let Some(cluster) = &self.server.cluster else { return Ok(None) };
+        let route = |shards: aryavarth_cluster::ShardCount| match spec.id {
+            CommandId::Exec => shards.route(transactions::keys(session)),
+            _ => shards.route(spec.keys(&args).map(|key| &args[key.index])),
+        };
+        if spec.keys(&args).any(|key| reserved::is_reserved(&args[key.index])) {
+            return Err(RESERVED);
+        }
+        match cluster.seats.shards().map(route) {
+            Some(Route::NoKeys) => Ok(None),
+            Some(Route::Shard(shard, slot)) => Ok(Some((shard, slot))),
+            Some(Route::CrossSlot) => Err(CROSS_SLOT),
+            None if spec.id == CommandId::Exec || spec.keys(&args).next().is_none() => Ok(None),
+            None => Err(DOWN),
+        }
+    }
+
+    /// Whether this node may answer for the shard.
+    fn admit(
+        &mut self,
+        session: &mut Session,
+        spec: &'static CommandSpec,
+        shard: ShardId,
+        slot: Slot,
+    ) -> Verdict {
+        let Some(cluster) = &self.server.cluster else { return Verdict::Here(Stay::Free) };
+        let seat = cluster.seats.seat(shard);
+        match seat.standing() {
+            Standing::Leads(lease) => {
+                let stays = Stay::Leading(shard, lease.term);
+                if self.must_hold(spec) {
+                    let lane = Lane::of(shard);
+                    if seat.is_closed() || self.proposer(lane).lead(lease.term) == Footing::Pending
+                    {
+                        self.holding.release();
+                        return wait(session);
+                    }
+                } else if spec.flags.contains(Flags::READONLY)
+                    && self.server.config.hot().reads() == Reads::ReadIndex
+                    && !take_confirmation(session, shard)
+                {
+                    return self.ask_majority(session, shard);
+                }
+                Verdict::Here(stays)
+            }
+            Standing::Elsewhere(node) => self.moved(session, slot, node),
+            Standing::Unsure => wait(session),
+            Standing::Absent => {
+                let view = cluster.views.newest();
+                match view.leaders.get(&shard) {
+                    Some(node) if view.myself != Some(*node) => self.moved(session, slot, *node),
+                    _ => wait(session),
+                }
+            }
+        }
+    }
+
+    /// Whether a command needs its lane, as it may write or watches.
+    pub(super) fn must_hold(&self, spec: &'static CommandSpec) -> bool {
+        spec.flags.contains(Flags::WRITE) || matches!(spec.id, CommandId::Exec | CommandId::Watch)
+    }
+
+    /// Sends the client to another node.
+    fn moved(&self, session: &mut Session, slot: Slot, node: NodeId) -> Verdict {
+        let Some(cluster) = &self.server.cluster else { return wait(session) };
+        let view = cluster.views.newest();
+        let Some(address) = view.client_address(node) else { return wait(session) };
+        Verdict::Refused(CommandError::new(format!(
+            "MOVED {slot} {}:{}",
+            address.host(),
+            address.port()
+        )))
+    }
+
+    /// Has a majority asked whether this node leads, for the next try of the command.
+    fn ask_majority(&self, session: &mut Session, shard: ShardId) -> Verdict {
+        let Some(cluster) = &self.server.cluster else { return wait(session) };
+        let Some(group) = cluster.seats.seat(shard).group() else { return wait(session) };
+        let confirmation = Arc::new(Confirmation { shard, state: AtomicU8::new(ASKED) });
+        session.waiting.confirmation = Some(Arc::clone(&confirmation));
+        let work = async move {
+            if group.read_barrier(ReadPolicy::ReadIndex).await.is_ok() {
+                confirmation.state.store(GIVEN, Ordering::Release);
+            }
+        };
+        self.server.jobs.await_elsewhere(&cluster.runtime, self.worker(), session, work);
+        Verdict::Later(Wait::Job)
+    }
+
+    /// Whether what a command answered without having written may be sent.
+    pub(super) fn confirm(
+        &self,
+        stay: Stay,
+        session: &mut Session,
+        spec: &'static CommandSpec,
+    ) -> Confirmed {
+        let Stay::Leading(shard, term) = stay else { return Confirmed::Yes };
+        // What it changed in the session cannot be done twice.
+        let once = matches!(spec.id, CommandId::Exec | CommandId::Watch);
+        if !leads(self.server, shard, term) {
+            return match (once, wait(session)) {
+                (false, Verdict::Later(wait)) => Confirmed::Later(wait),
+                _ => Confirmed::No,
+            };
+        }
+        let asks = self.must_hold(spec) && self.server.config.hot().reads() == Reads::ReadIndex;
+        if !asks || once || take_confirmation(session, shard) {
+            return Confirmed::Yes;
+        }
+        match self.ask_majority(session, shard) {
+            Verdict::Later(wait) => Confirmed::Later(wait),
+            _ => Confirmed::No,
+        }
+    }
+
+    /// A job whose answer is sent only if this node leads still when it is done.
+    pub(super) fn still_leading(&self, stay: Stay, spec: &'static CommandSpec, job: Job) -> Job {
+        let Stay::Leading(shard, term) = stay else { return job };
+        let writes = spec.flags.contains(Flags::WRITE);
+        Box::new(move |server, reply| {
+            job(server, reply)?;
+            match leads(server, shard, term) {
+                true => Ok(()),
+                false if writes => Err(UNDECIDED),
+                false => Err(LOST),
+            }
+        })
+    }
+}
+
+/// Whether this node leads a shard still, in the same term and with a lease.
+fn leads(server: &Server, shard: ShardId, term: Term) -> bool {
+    server.cluster.as_ref().is_some_and(|cluster| {
+        cluster.seats.seat(shard).lease().is_some_and(|lease| lease.term == term)
+    })
+}
+
+/// Has the command tried again soon, until it has waited long.
+fn wait(session: &mut Session) -> Verdict {
+    let now = clock::monotonic();
+    let since = *session.waiting.since.get_or_insert(now);
+    match now.saturating_sub(since) < PATIENCE {
+        true => Verdict::Later(Wait::Until(now + GLANCE)),
+        false => Verdict::Refused(LEADERLESS),
+    }
+}
+
+/// Takes the confirmation that the session asked for, if it was given.
+fn take_confirmation(session: &mut Session, shard: ShardId) -> bool {
+    session.waiting.confirmation.take().is_some_and(|confirmation| {
+        confirmation.shard == shard && confirmation.state.load(Ordering::Acquire) == GIVEN
+    })
+}
+
+const RESERVED: CommandError =
+    CommandError::text("ERR keys that begin with \\0aryavarth\\0 are the server's own");
+const CROSS_SLOT: CommandError =
+    CommandError::text("CROSSSLOT Keys in request don't hash to the same slot");
+const DOWN: CommandError =
+    CommandError::text("CLUSTERDOWN This node belongs to no cluster yet: let it join one");
+const LEADERLESS: CommandError = CommandError::text(
+    "CLUSTERDOWN No leader of the key's shard is known here: less than a majority of its replicas \
+     can be reached",
+);
+/// What is answered if the leadership was lost while a command was evaluated that wrote nothing.
+pub(super) const LOST: CommandError =
+    CommandError::text("TRYAGAIN This node leads the shard no more; nothing was written");
+const UNDECIDED: CommandError = CommandError::text(
+    "UNKNOWN Outcome unknown: the leadership of the shard changed meanwhile; read before doing it again",
+);
