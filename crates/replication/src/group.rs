@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aryavarth::WriteBatch;
-use openraft::async_runtime::WatchReceiver;
+use openraft::async_runtime::{AsyncRuntime, WatchReceiver};
 use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{ChangeMembers, LinearizerOption, RaftMetrics, ServerState};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -34,7 +34,7 @@ use crate::log_store::LogStore;
 use crate::network::Network;
 use crate::peers::Peers;
 use crate::progress::Transfers;
-use crate::runtime::Moment;
+use crate::runtime::{self, Moment, Runtime};
 use crate::state_machine::ShardMachine;
 use crate::status::{GroupStatus, Leadership, Role, leadership, status};
 use crate::store::NodeStore;
@@ -170,8 +170,8 @@ impl Group {
         if let Some(until) = bound_until {
             raft.runtime_config().elect(false);
             let raft = raft.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(until.remaining()).await;
+            runtime::spawn(async move {
+                Runtime::sleep_until(until).await;
                 raft.runtime_config().elect(true);
             });
         }
@@ -179,7 +179,7 @@ impl Group {
         let metrics = raft.metrics();
         let leadership = watch_leadership(raft.metrics());
         let (proposals, queue) = mpsc::unbounded_channel();
-        tokio::spawn(feed(raft.clone(), queue));
+        runtime::spawn(feed(raft.clone(), queue));
         Ok(Group(Arc::new(Shared {
             shard,
             node: around.node,
@@ -561,7 +561,7 @@ fn watch_leadership(
 ) -> watch::Receiver<Leadership> {
     let first = leadership(&metrics.borrow_watched());
     let (sender, receiver) = watch::channel(first);
-    tokio::spawn(async move {
+    runtime::spawn(async move {
         loop {
             let now = leadership(&metrics.borrow_and_update());
             sender.send_if_modified(|known| {

@@ -78,20 +78,10 @@ impl Node {
         store: Arc<dyn NodeStore>,
         forwarded: Option<Arc<dyn Forwarded>>,
     ) -> Result<Node> {
-        config.timing.config(ShardId(0))?;
-        let passport = Arc::new(Passport {
-            identity: config.identity,
-            secret: config.secret,
-            roster: config.roster,
-            protocol: PROTOCOL,
-        });
+        let passport = passport(&config)?;
         let unusable = |error: &dyn fmt::Display| Error::Listen {
             address: config.listen.to_string(),
             cause: error.to_string(),
-        };
-        let syncer = {
-            let store = Arc::clone(&store);
-            Syncer::start(move || store.sync()).map_err(|error| unusable(&error))?
         };
         let tls = config.tls.as_ref();
         let peers = Peers::new(
@@ -102,37 +92,77 @@ impl Node {
         );
         let socket = TcpListener::bind(config.listen).await.map_err(|error| unusable(&error))?;
         let address = socket.local_addr().map_err(|error| unusable(&error))?;
-        let (stop, stopping) = watch::channel(false);
-        let seats = Seats::default();
-        let listener = Listener {
-            passport: Arc::clone(&passport),
-            seats: seats.clone(),
-            store: Arc::clone(&store),
-            forwarded,
-            timing: config.timing,
-            stopping: stopping.clone(),
-        };
-        let server = serve(socket, listener, tls, stopping)?;
-        let node = Node {
+        let syncer = syncer(&store).map_err(|error| unusable(&error))?;
+        let timing = config.timing;
+        let around = Surroundings { node: config.identity.node, store, syncer, peers, timing };
+        let node = Node::new(passport, around, address);
+        let server = serve(socket, node.listener(forwarded), tls, node.stop.subscribe())?;
+        *node.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
+        node.open_all().await?;
+        Ok(node)
+    }
+
+    /// The same on a simulated network, on the machine that is current.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    ///
+    /// # Panics
+    /// If no machine is.
+    #[cfg(feature = "simulation")]
+    pub async fn start_simulated(
+        config: NodeConfig,
+        store: Arc<dyn NodeStore>,
+        forwarded: Option<Arc<dyn Forwarded>>,
+        network: &crate::simulation::SimNetwork,
+    ) -> Result<Node> {
+        use crate::simulation::{Host, Station};
+
+        let host = Host::current().expect("a simulated node is started on its machine");
+        let passport = passport(&config)?;
+        let (me, timing) = (config.identity.node, config.timing);
+        let station = Station { network: network.clone(), node: me };
+        let peers = Peers::simulated(Arc::clone(&passport), timing, station);
+        let syncer = syncer(&store).map_err(|error| Error::Listen {
+            address: config.listen.to_string(),
+            cause: error.to_string(),
+        })?;
+        let around = Surroundings { node: me, store, syncer, peers, timing };
+        let node = Node::new(passport, around, config.listen);
+        network.open(me, host, node.listener(forwarded));
+        node.open_all().await?;
+        Ok(node)
+    }
+
+    fn new(passport: Arc<Passport>, around: Surroundings, address: SocketAddr) -> Node {
+        Node {
             passport,
-            around: Surroundings {
-                node: config.identity.node,
-                store,
-                syncer,
-                peers,
-                timing: config.timing,
-            },
-            seats,
+            around,
+            seats: Seats::default(),
             groups: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             address,
-            stop,
-            server: Mutex::new(Some(server)),
-        };
-        for shard in node.around.store.shards() {
-            node.open(shard).await?;
+            stop: watch::Sender::new(false),
+            server: Mutex::default(),
         }
-        Ok(node)
+    }
+
+    fn listener(&self, forwarded: Option<Arc<dyn Forwarded>>) -> Listener {
+        Listener {
+            passport: Arc::clone(&self.passport),
+            seats: self.seats.clone(),
+            store: Arc::clone(&self.around.store),
+            forwarded,
+            timing: self.around.timing,
+            stopping: self.stop.subscribe(),
+        }
+    }
+
+    async fn open_all(&self) -> Result<()> {
+        for shard in self.around.store.shards() {
+            self.open(shard).await?;
+        }
+        Ok(())
     }
 
     /// Who it is.
@@ -232,15 +262,14 @@ impl Node {
         body: Bytes,
         within: Duration,
     ) -> Result<Bytes> {
-        let mut client = self.around.peers.get(node, address)?.bulk.clone();
-        let asked = client.forward(proto::ForwardRequest { body });
+        let peer = self.around.peers.get(node, address)?;
+        let signer = self.around.peers.signer(node);
+        let asked = peer.bulk.forward(body, &signer);
         let reply = tokio::time::timeout(within, asked).await.map_err(|_| Error::Unreachable {
             address: address.to_owned(),
             cause: "no answer in time".into(),
         })?;
-        let reply = reply.map_err(|status| failure(address, &status))?;
-        self.around.peers.signer(node).verify(reply.metadata())?;
-        Ok(reply.into_inner().body)
+        Ok(reply.map_err(|status| failure(address, &status))??)
     }
 
     /// From now on nothing this node asks reaches these nodes, and all others are reached again.
@@ -277,6 +306,21 @@ impl Drop for Node {
             server.abort();
         }
     }
+}
+
+fn passport(config: &NodeConfig) -> Result<Arc<Passport>> {
+    config.timing.config(ShardId(0))?;
+    Ok(Arc::new(Passport {
+        identity: config.identity,
+        secret: config.secret.clone(),
+        roster: config.roster.clone(),
+        protocol: PROTOCOL,
+    }))
+}
+
+fn syncer(store: &Arc<dyn NodeStore>) -> std::io::Result<Syncer> {
+    let store = Arc::clone(store);
+    Syncer::start(move || store.sync())
 }
 
 fn serve(
