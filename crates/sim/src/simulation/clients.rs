@@ -124,7 +124,8 @@ impl Client {
             let Some(node) = hint.or_else(|| self.directory.any(&mut self.random)) else { break };
             match self.attempt(node, shard, key, request).await {
                 Ok(answer) => {
-                    self.trace.note(format_args!("c{} {key:?} {request:?}: {answer:?}", self.number));
+                    self.trace
+                        .note(format_args!("c{} {key:?} {request:?}: {answer:?}", self.number));
                     self.history.add(call.answered(answer, self.trace.now()));
                     return Some(node);
                 }

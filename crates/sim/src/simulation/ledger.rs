@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aryavarth::Effect;
 use aryavarth_replication::entry_log::{LoggedEntry, LoggedPayload, NewEntry, Payload};
-use aryavarth_replication::simulation::{SeenVote, read_voters, read_vote};
+use aryavarth_replication::simulation::{SeenVote, read_vote, read_voters};
 use aryavarth_replication::{EntryId, EntryIndex, NodeId, ShardId, Term};
 
 use super::trace::{Fnv, Trace};
@@ -353,8 +353,10 @@ impl Replica {
     fn governing(&self, index: u64) -> Vec<&Voters> {
         let of = |seen: &'_ Seen| seen.voters.is_some();
         let before = self.live.entries.range(..=index).rev().find(|(_, seen)| of(seen));
-        let before = before.and_then(|(_, seen)| seen.voters.as_ref()).or(self.base_voters.as_ref());
-        let after = self.live.entries.range(index + 1..).filter_map(|(_, seen)| seen.voters.as_ref());
+        let before =
+            before.and_then(|(_, seen)| seen.voters.as_ref()).or(self.base_voters.as_ref());
+        let after =
+            self.live.entries.range(index + 1..).filter_map(|(_, seen)| seen.voters.as_ref());
         before.into_iter().chain(after).collect()
     }
 }
@@ -397,7 +399,8 @@ impl Shard {
         for (index, chosen) in self.chosen.iter().enumerate() {
             if chosen.term < term && !replica.live.has(index as u64, *chosen) {
                 let id = EntryId { term: chosen.term, index: EntryIndex(index as u64) };
-                return scribe.violation(format_args!("it leads {term:?} without the committed {id}"));
+                return scribe
+                    .violation(format_args!("it leads {term:?} without the committed {id}"));
             }
         }
     }
@@ -413,7 +416,8 @@ impl Shard {
         let replica = self.replicas.entry(node).or_default();
         if let Some(old) = replica.live.vote {
             // Whoever voted for itself may learn that another has won.
-            let same = if old.node == vote.node { old.won <= vote.won } else { !old.won && vote.won };
+            let same =
+                if old.node == vote.node { old.won <= vote.won } else { !old.won && vote.won };
             if vote.term < old.term || (vote.term == old.term && !same) {
                 scribe.violation(format_args!("its vote went from {old:?} to {vote:?}"));
             }
@@ -440,14 +444,17 @@ impl Shard {
                 Some(chosen) if chosen.is(seen) => {}
                 Some(chosen) => {
                     let (id, term) = (seen.id, chosen.term);
-                    scribe.violation(format_args!("{id} is acted on, but that of {term:?} is committed"));
+                    scribe.violation(format_args!(
+                        "{id} is acted on, but that of {term:?} is committed"
+                    ));
                 }
                 None if self.chosen.len() as u64 == index => {
                     self.choose(replica, seen, scribe);
                     let chosen = Chosen { term: seen.id.term, contents: seen.contents };
                     self.chosen.push(chosen);
                 }
-                None => scribe.violation(format_args!("{} is acted on before what precedes it", seen.id)),
+                None => scribe
+                    .violation(format_args!("{} is acted on before what precedes it", seen.id)),
             }
             self.replicas.entry(node).or_default().acted = index + 1;
         }
@@ -465,7 +472,8 @@ impl Shard {
         };
         let governing = replica.governing(index);
         if !governing.iter().any(|sets| sets.iter().all(quorum)) {
-            let holders: Vec<u64> = self.replicas.keys().filter(|node| has(node)).map(|node| node.0).collect();
+            let holders: Vec<u64> =
+                self.replicas.keys().filter(|node| has(node)).map(|node| node.0).collect();
             scribe.violation(format_args!(
                 "{} is taken for committed, but only {holders:?} have it on their disks",
                 seen.id
