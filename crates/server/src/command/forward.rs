@@ -122,7 +122,7 @@ impl Turn<'_> {
         reply: impl Future<Output = Vec<u8>> + Send + 'static,
     ) -> Flow {
         if let Some(cluster) = &self.server.cluster {
-            self.server.jobs.reply_elsewhere(&cluster.runtime, self.worker(), session, reply);
+            self.server.jobs.answer_elsewhere(&cluster.runtime, self.worker(), session, reply);
         }
         Flow::Rest(Wait::Job)
     }
