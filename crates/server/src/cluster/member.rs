@@ -258,6 +258,12 @@ impl Member {
             }
             self.bell.notify_one();
             if leadership.changed().await.is_err() {
+                if !self.is_stopping()
+                    && let Some(error) = self.node.failure()
+                {
+                    let shard = group.shard();
+                    tracing::error!(%shard, %error, "the replica has stopped: mend the disk and restart");
+                }
                 return;
             }
         }

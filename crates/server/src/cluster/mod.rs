@@ -13,11 +13,13 @@
 
 mod card;
 mod error;
+mod following;
 mod founding;
 mod handover;
 mod member;
 mod messages;
 mod node;
+pub(crate) mod passing;
 mod pulse;
 mod reconciler;
 mod replicas;
