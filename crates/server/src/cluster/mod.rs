@@ -11,15 +11,41 @@
 //!   it leads.
 //! - Keys that begin with [`reserved::PREFIX`] are the server's own: no client reads or writes them.
 
+mod answers;
+mod cache;
+pub mod card;
+pub mod error;
+mod founding;
+mod handover;
+mod heard;
+mod joining;
+mod member;
+pub mod messages;
+mod meta;
+pub mod node;
+pub mod options;
+mod orders;
+mod pulse;
+mod purge;
+mod reconciler;
+mod replicas;
+mod report;
 pub mod reserved;
 pub mod seats;
 pub mod status;
+#[cfg(test)]
+mod tests;
 pub mod view;
+mod wishes;
 
 use std::sync::Arc;
 
 use aryavarth_cluster::{ReplicationFactor, ShardCount};
 
+pub use error::NodeError;
+pub use member::Front;
+pub use node::{Certainty, ClusterNode, Pending, refuse_if_of_cluster};
+pub use options::{ClusterOptions, Policy, Rhythm};
 pub use seats::{Seat, Seats, Standing};
 pub use status::ClusterStatus;
 pub use view::{ClusterView, Views};

@@ -1,0 +1,252 @@
+//! The card of a node: the file in its directory that says who it is.
+//!
+//! ```text
+//!  (none) ─ --init ─▶ founding ──────────────────────▶ member
+//!     └──── --join ─▶ joining ─ a member gave an id ──────▲
+//! ```
+//!
+//! It is written whole or not at all: to another file, synced, and renamed.
+//!
+//! # Invariants
+//! - The incarnation is drawn once and is on the disk before anybody hears of it.
+//! - A card that says that there are replicas stands beside a store that has them, or the store was lost.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use aryavarth_cluster::{ClusterId, Incarnation, NodeId, ReplicationFactor, ShardCount};
+use serde::{Deserialize, Serialize};
+
+use super::error::NodeError;
+
+/// The name of the file.
+pub const FILE: &str = "cluster.toml";
+/// The newest form of the file that is understood.
+const FORMAT: u32 = 1;
+const HEAD: &str =
+    "# Who this node is in its cluster. Written by the server; never copy it elsewhere.\n";
+
+/// Who a directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// Tells this directory from any other.
+    pub incarnation: Incarnation,
+    /// How far it has come.
+    pub phase: Phase,
+}
+
+/// How far a directory has come on its way to being a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It has asked to be let in, or is about to.
+    Joining,
+    /// It founds a cluster, and has not finished.
+    Founding {
+        /// The cluster's id.
+        cluster: ClusterId,
+        /// How many shards it is to have.
+        shards: ShardCount,
+        /// On how many nodes each is to be.
+        factor: ReplicationFactor,
+    },
+    /// It is a node.
+    Member {
+        /// Of this cluster.
+        cluster: ClusterId,
+        /// With this id.
+        node: NodeId,
+        /// Which has so many shards.
+        shards: ShardCount,
+        /// Whether its store holds replicas.
+        replicas: Holding,
+    },
+}
+
+/// Whether a node's store holds replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Holding {
+    /// Not yet.
+    Nothing,
+    /// It does, or did.
+    Replicas,
+}
+
+/// The file, as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    format: u32,
+    phase: String,
+    incarnation: String,
+    cluster: Option<String>,
+    node: Option<u64>,
+    shards: Option<u16>,
+    factor: Option<u8>,
+    holds: Option<Holding>,
+}
+
+impl Card {
+    /// The card in a directory, if there is one.
+    ///
+    /// # Errors
+    /// [`NodeError::Card`] if it cannot be read or understood.
+    pub fn read(directory: &Path) -> Result<Option<Card>, NodeError> {
+        let path = directory.join(FILE);
+        let wrong = |detail: String| NodeError::Card { path: path.clone(), detail };
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(wrong(error.to_string())),
+        };
+        let written: Written = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        if written.format > FORMAT {
+            return Err(wrong(format!(
+                "format {} was written by a newer release: use that release",
+                written.format
+            )));
+        }
+        written.card().map(Some).ok_or_else(|| {
+            wrong("it contradicts itself: restore it, or empty the directory and join anew".into())
+        })
+    }
+
+    /// Puts the card into a directory, durably.
+    ///
+    /// # Errors
+    /// [`NodeError::Card`]; then the one before is still there.
+    pub fn write(&self, directory: &Path) -> Result<(), NodeError> {
+        let path = directory.join(FILE);
+        let wrong =
+            |error: io::Error| NodeError::Card { path: path.clone(), detail: error.to_string() };
+        let text = toml::to_string(&Written::of(self))
+            .map_err(|error| NodeError::Card { path: path.clone(), detail: error.to_string() })?;
+        let replace = || -> io::Result<()> {
+            fs::create_dir_all(directory)?;
+            let temporary: PathBuf = directory.join(format!("{FILE}.new"));
+            let mut file = File::create(&temporary)?;
+            file.write_all(HEAD.as_bytes())?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)?;
+            File::open(directory)?.sync_all()
+        };
+        replace().map_err(wrong)
+    }
+
+    /// A new one for a directory that is no node's yet.
+    ///
+    /// # Errors
+    /// [`NodeError::Random`].
+    pub fn draw(phase: Phase) -> Result<Card, NodeError> {
+        Ok(Card { incarnation: Incarnation(draw()?), phase })
+    }
+}
+
+/// A random number above 0.
+///
+/// # Errors
+/// [`NodeError::Random`].
+pub fn draw() -> Result<u64, NodeError> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| NodeError::Random { detail: error.to_string() })?;
+    Ok(u64::from_le_bytes(bytes).max(1))
+}
+
+impl Written {
+    fn of(card: &Card) -> Written {
+        let mut written = Written {
+            format: FORMAT,
+            phase: "joining".to_owned(),
+            incarnation: card.incarnation.to_string(),
+            cluster: None,
+            node: None,
+            shards: None,
+            factor: None,
+            holds: None,
+        };
+        match card.phase {
+            Phase::Joining => {}
+            Phase::Founding { cluster, shards, factor } => {
+                written.phase = "founding".to_owned();
+                written.cluster = Some(cluster.to_string());
+                written.shards = Some(shards.get());
+                written.factor = Some(factor.get());
+            }
+            Phase::Member { cluster, node, shards, replicas } => {
+                written.phase = "member".to_owned();
+                written.cluster = Some(cluster.to_string());
+                written.node = Some(node.0);
+                written.shards = Some(shards.get());
+                written.holds = Some(replicas);
+            }
+        }
+        written
+    }
+
+    fn card(&self) -> Option<Card> {
+        let number = |text: &str| u64::from_str_radix(text, 16).ok();
+        let cluster = || Some(ClusterId(number(self.cluster.as_deref()?)?));
+        let shards = || ShardCount::new(self.shards?).ok();
+        let phase = match self.phase.as_str() {
+            "joining" => Phase::Joining,
+            "founding" => Phase::Founding {
+                cluster: cluster()?,
+                shards: shards()?,
+                factor: ReplicationFactor::new(self.factor?).ok()?,
+            },
+            "member" => Phase::Member {
+                cluster: cluster()?,
+                node: NodeId(self.node.filter(|node| *node > 0)?),
+                shards: shards()?,
+                replicas: self.holds?,
+            },
+            _ => return None,
+        };
+        Some(Card { incarnation: Incarnation(number(&self.incarnation)?), phase })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cards() -> [Card; 4] {
+        let incarnation = Incarnation(0xfeed);
+        let (cluster, shards) = (ClusterId(7), ShardCount::DEFAULT);
+        let member = |replicas| Phase::Member { cluster, node: NodeId(3), shards, replicas };
+        [
+            Phase::Joining,
+            Phase::Founding { cluster, shards, factor: ReplicationFactor::Five },
+            member(Holding::Nothing),
+            member(Holding::Replicas),
+        ]
+        .map(|phase| Card { incarnation, phase })
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_none_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(Card::read(directory.path()).unwrap(), None);
+        for card in cards() {
+            card.write(directory.path()).unwrap();
+            assert_eq!(Card::read(directory.path()).unwrap(), Some(card));
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        for (text, why) in [
+            ("format = 2\nphase = \"joining\"\nincarnation = \"1\"", "newer release"),
+            ("format = 1\nphase = \"member\"\nincarnation = \"1\"", "contradicts itself"),
+            ("format = 1\nphase = \"retired\"\nincarnation = \"1\"", "contradicts itself"),
+            ("rubbish", "expected"),
+        ] {
+            fs::write(directory.path().join(FILE), text).unwrap();
+            let error = Card::read(directory.path()).unwrap_err().to_string();
+            assert!(error.contains(why) && error.contains(FILE), "{error}");
+        }
+    }
+}
