@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::acl::FileError;
+use crate::cluster::NodeError;
 use crate::config::{ConfigError, Place};
 
 /// What starting and running a server returns.
@@ -51,6 +52,9 @@ pub enum Error {
         /// What is wrong.
         detail: String,
     },
+    /// The server could not be a node of its cluster. See its own text.
+    #[error(transparent)]
+    Cluster(#[from] NodeError),
     /// The system refused something else.
     #[error("cannot {operation}: {source}")]
     Io {

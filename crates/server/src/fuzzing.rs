@@ -129,7 +129,7 @@ fn server() -> Arc<Server> {
     config.io_threads = 1;
     let tls = Tls::new(tls::load(&config).expect("there is none to load"));
     let disk = Arc::new(SimDisk::new());
-    assemble(disk, config, &Sources::default(), tls).expect("an empty store opens")
+    assemble(disk, config, &Sources::default(), tls).expect("an empty store opens").0
 }
 
 /// Looks whether the output is replies, and if the server took all of the script, whether they are

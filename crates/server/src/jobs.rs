@@ -116,10 +116,24 @@ impl Jobs {
         session: &Session,
         work: impl Future<Output = ()> + Send + 'static,
     ) {
+        self.answer_elsewhere(runtime, worker, session, async move {
+            work.await;
+            Vec::new()
+        });
+    }
+
+    /// Has a connection rest until its reply is there, which takes no thread.
+    pub fn answer_elsewhere(
+        &self,
+        runtime: &tokio::runtime::Handle,
+        worker: &Arc<WorkerHandle>,
+        session: &Session,
+        reply: impl Future<Output = Vec<u8>> + Send + 'static,
+    ) {
         let (client, worker) = (session.client.id, Arc::clone(worker));
         runtime.spawn(async move {
-            work.await;
-            worker.send(Message::Done(JobDone { client, reply: Vec::new() }));
+            let reply = reply.await;
+            worker.send(Message::Done(JobDone { client, reply }));
         });
     }
 

@@ -59,4 +59,4 @@ mod users;
 
 pub use admin::ask_health;
 pub use error::{Error, Result};
-pub use server::{Running, Server, start, start_on};
+pub use server::{Running, Server, start, start_node, start_on};

@@ -18,7 +18,7 @@ use crate::acl::{AclStore, Denial, LogContext, LogEvent};
 use crate::admin::Admin;
 use crate::clients::{Client, Clients, Origin};
 use crate::clock;
-use crate::cluster::Clustered;
+use crate::cluster::{Clustered, NodeError, Rising, Start, refuse_directory_of_node};
 use crate::command::table::CommandSpec;
 use crate::command::{self, CommandError};
 use crate::config::{Absence, Config, LiveConfig, Sources, Switch};
@@ -103,6 +103,8 @@ pub struct Server {
     ports: OnceLock<Vec<String>>,
     ending: Mutex<bool>,
     ended: Condvar,
+    /// Why it ends, if nobody asked for it.
+    ended_because: OnceLock<String>,
 }
 
 impl std::fmt::Debug for Server {
@@ -146,6 +148,10 @@ impl Running {
         self.server.wait_for_end();
         notify(Progress::Stopping);
         tracing::info!("ending: what was accepted is finished first");
+        let node = self.server.cluster.as_ref().and_then(|cluster| cluster.node.get());
+        if let Some(node) = node {
+            node.hand_over();
+        }
         for worker in self.server.workers() {
             worker.send(Message::Stop);
         }
@@ -159,6 +165,9 @@ impl Running {
         self.server.proposers.flush();
         self.queue.stop();
         self.committer.join().expect("the committer does not panic");
+        if let Some(node) = node {
+            node.stop();
+        }
         if let Err(error) = self.server.store.checkpoint() {
             tracing::warn!(%error, "no checkpoint was written: the next start will take longer");
         }
@@ -169,7 +178,11 @@ impl Running {
         }
         // Until here it can be asked how far the end is.
         drop(self.admin);
-        Ok(closed?)
+        closed?;
+        match self.server.ended_because.get() {
+            Some(why) => Err(NodeError::Refused(why.clone()).into()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -178,24 +191,44 @@ impl Running {
 /// # Errors
 /// Whatever keeps it from serving.
 pub fn start(config: Config, sources: &Sources) -> Result<Running> {
-    start_on(Arc::new(OsDisk::new()), config, sources)
+    start_node(config, sources, Start::Resume)
+}
+
+/// Starts a server that comes to its cluster like this, if it is to be a node of one.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_node(config: Config, sources: &Sources, start: Start) -> Result<Running> {
+    launch(Arc::new(OsDisk::new()), config, sources, start)
 }
 
 /// Starts a server whose store is on `disk`, as on a simulated one in tests.
 ///
 /// # Errors
 /// As [`start`].
-pub fn start_on(disk: Arc<dyn Disk>, mut config: Config, sources: &Sources) -> Result<Running> {
+pub fn start_on(disk: Arc<dyn Disk>, config: Config, sources: &Sources) -> Result<Running> {
+    launch(disk, config, sources, Start::Resume)
+}
+
+fn launch(
+    disk: Arc<dyn Disk>,
+    mut config: Config,
+    sources: &Sources,
+    start: Start,
+) -> Result<Running> {
     fit_clients(&mut config);
     let admin = config.admin_address.map(Admin::start).transpose()?;
     let tls = Tls::new(tls::load(&config)?);
     let listeners = listen(&config, &tls)?;
-    let server = assemble(disk, config, sources, tls)?;
+    let (server, rising) = assemble(disk, config, sources, tls)?;
     let ports = listeners.iter().map(Listener::address).collect::<std::io::Result<Vec<_>>>();
     let ports = ports.map_err(Error::io("ask for the address of a socket"))?;
     server.ports.set(ports).expect("it has just been made");
     let handles = start_workers(&server, listeners)?;
     let committer = start_committer(&server)?;
+    if let Some(rising) = rising {
+        rising.rise(&server, start)?;
+    }
     let jobs = server.jobs.start(&server).map_err(Error::io("start a thread"))?;
     if let Some(admin) = &admin {
         admin.show(&server);
@@ -219,7 +252,7 @@ pub(crate) fn assemble(
     config: Config,
     sources: &Sources,
     tls: Tls,
-) -> Result<Arc<Server>> {
+) -> Result<(Arc<Server>, Option<Rising>)> {
     // The server's own committer waits for the disk, so the store need not.
     let options = config.store_options().durability(Durability::Os).disk(disk);
     let store = KvStore::open_with(&config.dir, options)?;
@@ -231,13 +264,19 @@ pub(crate) fn assemble(
     let durability = Arc::new(DurabilityPolicy::new(config.durability));
     let log_metrics = Arc::new(LogMetrics::default());
     let queue = Arc::new(Queue::new(Arc::clone(&log_metrics)));
-    let log = LocalLog::new(store.clone(), Arc::clone(&durability), Arc::clone(&queue));
-    let proposers = Proposers::new(Routing::One, [Arc::new(log) as Arc<dyn Log>]);
-    Ok(Arc::new(Server {
+    let (rising, proposers, cluster) = if config.cluster == Switch::Yes {
+        let (rising, proposers, cluster) = Rising::new(&config, &log_metrics)?;
+        (Some(rising), proposers, Some(cluster))
+    } else {
+        refuse_directory_of_node(&config.dir, &store)?;
+        let log = LocalLog::new(store.clone(), Arc::clone(&durability), Arc::clone(&queue));
+        (None, Proposers::new(Routing::One, [Arc::new(log) as Arc<dyn Log>]), None)
+    };
+    let server = Server {
         config: LiveConfig::new(config, sources),
         store,
         proposers,
-        cluster: None,
+        cluster,
         durability,
         log_queue: queue,
         log_metrics,
@@ -261,7 +300,9 @@ pub(crate) fn assemble(
         ports: OnceLock::new(),
         ending: Mutex::new(false),
         ended: Condvar::new(),
-    }))
+        ended_because: OnceLock::new(),
+    };
+    Ok((Arc::new(server), rising))
 }
 
 /// Starts the thread that waits for the disk.
@@ -381,6 +422,12 @@ impl Server {
     pub fn end(&self) {
         *self.ending.lock().expect("no panic while held") = true;
         self.ended.notify_all();
+    }
+
+    /// Has the server end because it may not go on.
+    pub fn end_because(&self, why: &str) {
+        let _ = self.ended_because.set(why.to_owned());
+        self.end();
     }
 
     /// Does what a signal asks for.

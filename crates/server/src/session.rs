@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::acl::{AclStore, Login};
 use crate::clients::Client;
@@ -52,6 +53,19 @@ pub enum Trust {
     Node,
 }
 
+/// Who may answer a client's reads, in a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// The shard's leader.
+    #[default]
+    Leader,
+    /// Any replica that is not too old.
+    Replicas {
+        /// How old that may be; none for what the setting `replica-max-staleness` says.
+        max_staleness: Option<Duration>,
+    },
+}
+
 /// What a client has agreed with the server.
 pub struct Session {
     /// What others may know of it.
@@ -66,6 +80,8 @@ pub struct Session {
     pub protocol: Protocol,
     /// Which replies it wants.
     pub replies: ReplyMode,
+    /// Who may answer its reads.
+    pub reads: ReadFrom,
     /// Between `MULTI` and `EXEC`.
     pub transaction: Option<Transaction>,
     /// The keys it watches, each with when it expires if it does.
@@ -101,6 +117,7 @@ impl Session {
             trust: Trust::None,
             protocol: Protocol::Two,
             replies: ReplyMode::On,
+            reads: ReadFrom::default(),
             transaction: None,
             watched: Vec::new(),
             watch_flag: WatchFlag::default(),

@@ -80,6 +80,8 @@ impl Arguments {
         let mut arguments = Arguments::from_arg_matches(&matches)?;
         let is_typed = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
         match (is_typed("dir"), is_typed("addr")) {
+            // It listens there.
+            (true, true) if matches!(arguments.command, Command::Serve(_)) => {}
             (true, true) => {
                 let message = "--dir and --addr: which of the two?";
                 return Err(command.error(ErrorKind::ArgumentConflict, message));

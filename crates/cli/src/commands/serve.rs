@@ -3,8 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use aryavarth_cluster::{ReplicationFactor, ShardCount};
+use aryavarth_server::cluster::Start;
 use aryavarth_server::config::{Config, Flag, LogFormat, Sources, flags};
-use aryavarth_server::{Error, Running, logging, start};
+use aryavarth_server::{Error, Running, logging, start_node};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
 
@@ -30,6 +32,7 @@ pub struct Serve {
     file: Option<PathBuf>,
     task: Task,
     flags: Vec<(String, String)>,
+    start: Start,
 }
 
 fn own_flags() -> impl Iterator<Item = Flag> {
@@ -47,8 +50,21 @@ impl Args for Serve {
             .long("check-health")
             .action(ArgAction::SetTrue)
             .help("Ask the server that runs with these settings whether it is well, and end");
-        own_flags().fold(command.arg(file).arg(check), |command, flag| {
+        let command = membership_arguments(command.arg(file).arg(check));
+        own_flags().fold(command, |command, flag| {
             let help = format!("{} [default: {}]", flag.help, flag.default);
+            if flag.name == "cluster" {
+                return command.arg(
+                    Arg::new(flag.name)
+                        .long(flag.name)
+                        .num_args(0..=1)
+                        .require_equals(true)
+                        .default_missing_value("yes")
+                        .value_name("YES")
+                        .help(help)
+                        .help_heading(CLUSTER),
+                );
+            }
             command.arg(
                 Arg::new(flag.name)
                     .long(flag.name)
@@ -80,10 +96,22 @@ impl FromArgMatches for Serve {
         if matches.get_flag("check-health") {
             self.task = Task::CheckHealth;
         }
+        self.read_membership(matches)?;
         for flag in own_flags() {
             if let Some(value) = matches.get_one::<String>(flag.name) {
                 self.flags.push((flag.name.to_owned(), value.clone()));
             }
+        }
+        if matches.value_source("addr") == Some(ValueSource::CommandLine)
+            && let Some(address) = matches.get_one::<String>("addr")
+        {
+            let (host, port) = address.rsplit_once(':').ok_or_else(|| {
+                let text = format!("--addr {address}: serve listens there, so give HOST:PORT\n");
+                clap::Error::raw(clap::error::ErrorKind::ValueValidation, text)
+            })?;
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            self.flags.push(("bind".to_owned(), host.to_owned()));
+            self.flags.push(("port".to_owned(), port.to_owned()));
         }
         for name in SHARED {
             let given = matches.try_get_raw(name).ok().flatten();
@@ -92,6 +120,79 @@ impl FromArgMatches for Serve {
             {
                 self.flags.push((name.to_owned(), value.to_string_lossy().into_owned()));
             }
+        }
+        Ok(())
+    }
+}
+
+/// Where the help shows what makes a server a node.
+const CLUSTER: &str = "A node of a cluster";
+
+fn membership_arguments(command: clap::Command) -> clap::Command {
+    let shown = |arg: Arg| arg.help_heading(CLUSTER);
+    command
+        .arg(shown(
+            Arg::new("init")
+                .long("init")
+                .action(ArgAction::SetTrue)
+                .help("Found a cluster with this node, if its directory belongs to none yet"),
+        ))
+        .arg(shown(
+            Arg::new("shards")
+                .long("shards")
+                .value_name("NUMBER")
+                .value_parser(clap::value_parser!(u16).range(1..=1024))
+                .requires("init")
+                .help("Shards of the cluster that is founded, for ever [default: 16]"),
+        ))
+        .arg(shown(
+            Arg::new("replication-factor")
+                .long("replication-factor")
+                .value_name("NUMBER")
+                .value_parser(["1", "3", "5"])
+                .requires("init")
+                .help(
+                    "On how many nodes of the cluster that is founded each shard is [default: 3]",
+                ),
+        ))
+        .arg(shown(
+            Arg::new("join")
+                .long("join")
+                .value_name("HOST:PORT")
+                .conflicts_with("init")
+                .help("Join the cluster of the node that others reach here (its --peer-addr)"),
+        ))
+        .arg(shown(
+            Arg::new("peer-addr")
+                .long("peer-addr")
+                .value_name("HOST:PORT")
+                .conflicts_with("peer-address")
+                .help("The same as --peer-address"),
+        ))
+}
+
+impl Serve {
+    fn read_membership(&mut self, matches: &ArgMatches) -> std::result::Result<(), clap::Error> {
+        let wrong = |text: String| clap::Error::raw(clap::error::ErrorKind::ValueValidation, text);
+        if matches.get_flag("init") {
+            let shards = match matches.get_one::<u16>("shards") {
+                Some(shards) => {
+                    ShardCount::new(*shards).map_err(|error| wrong(error.to_string()))?
+                }
+                None => ShardCount::DEFAULT,
+            };
+            let factor = match matches.get_one::<String>("replication-factor").map(String::as_str) {
+                Some("1") => ReplicationFactor::One,
+                Some("5") => ReplicationFactor::Five,
+                _ => ReplicationFactor::Three,
+            };
+            self.start = Start::Found { shards, factor };
+        }
+        if let Some(member) = matches.get_one::<String>("join") {
+            self.start = Start::Join { member: member.clone() };
+        }
+        if let Some(address) = matches.get_one::<String>("peer-addr") {
+            self.flags.push(("peer-address".to_owned(), address.clone()));
         }
         Ok(())
     }
@@ -110,7 +211,7 @@ pub fn run(arguments: Serve) -> Result<()> {
     }
     let format = config.log_format;
     let logging = logging::init(&config);
-    let running = start(config, &sources)?;
+    let running = start_node(config, &sources, arguments.start)?;
     running.server().heed_level(logging);
     watch_signals(&running).map_err(|error| Failure::new(Exit::Io, error.to_string()))?;
     running.announce();

@@ -10,6 +10,8 @@
 //! A figure's name and the meaning of its labels never change; what is counted never falls, but for
 //! `CONFIG RESETSTAT` and a new start.
 
+mod shards;
+
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -33,6 +35,8 @@ use crate::metrics::Histogram;
 use crate::process;
 use crate::server::Server;
 use crate::stats::CommandTotals;
+
+pub(super) use shards::behind;
 
 /// All figures of this moment.
 ///
@@ -61,7 +65,11 @@ impl Collector for Figures {
         of_commands(&mut page, &server)?;
         of_log(&mut page, &server)?;
         of_store(&mut page, &server)?;
-        of_clients(&mut page, &server)
+        of_clients(&mut page, &server)?;
+        match &server.cluster {
+            Some(cluster) => shards::of_cluster(&mut page, cluster),
+            None => Ok(()),
+        }
     }
 }
 

@@ -2,9 +2,15 @@
 
 use std::sync::atomic::Ordering;
 
+use aryavarth_replication::Group;
+
 use super::Shown;
+use crate::cluster::Clustered;
 use crate::proposer::BatchError;
 use crate::server::Server;
+
+/// Shards that are named rather than counted.
+const MOST_NAMED: usize = 16;
 
 /// How far the server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +50,8 @@ pub struct Health {
     pub phase: Phase,
     /// What ails it.
     pub trouble: Option<Trouble>,
+    /// Why a node of a cluster cannot answer for all its shards, if it cannot.
+    pub apart: Option<String>,
 }
 
 /// Whether a question is answered with yes, and in a few words why not.
@@ -53,12 +61,13 @@ impl Health {
     /// That of the server shown, if there is one yet.
     pub fn of(shown: &Shown) -> Health {
         let Some(server) = shown.0.get() else {
-            return Health { phase: Phase::Starting, trouble: None };
+            return Health { phase: Phase::Starting, trouble: None, apart: None };
         };
         let Some(server) = server.upgrade().filter(|server| !server.is_ending()) else {
-            return Health { phase: Phase::Ending, trouble: None };
+            return Health { phase: Phase::Ending, trouble: None, apart: None };
         };
-        Health { phase: Phase::Serving, trouble: trouble(&server) }
+        let apart = server.cluster.as_ref().and_then(apart);
+        Health { phase: Phase::Serving, trouble: trouble(&server), apart }
     }
 
     /// Whether the process should be left to live: writes are possible, or will be.
@@ -72,9 +81,34 @@ impl Health {
     /// Whether clients should be sent to it.
     pub fn is_ready(&self) -> Verdict {
         match self.phase {
-            Phase::Serving => self.is_well(),
+            Phase::Serving => match &self.apart {
+                Some(reason) => Err(reason.clone()),
+                None => self.is_well(),
+            },
             phase => Err(phase.word().to_owned()),
         }
+    }
+}
+
+/// What a node of a cluster has yet to have before clients should come: a cluster, and a leader of each
+/// group that it is in.
+fn apart(cluster: &Clustered) -> Option<String> {
+    let view = cluster.views.newest();
+    if view.for_clients().is_none() {
+        return Some("it belongs to no cluster yet".to_owned());
+    }
+    let is_led = |group: &Group| group.leadership().borrow().leader.is_some();
+    let leaderless: Vec<String> = cluster
+        .seats
+        .groups()
+        .filter(|(_, group)| !is_led(group))
+        .map(|(shard, _)| shard.to_string())
+        .collect();
+    let are_few = leaderless.len() <= MOST_NAMED;
+    match leaderless.len() {
+        0 => None,
+        _ if are_few => Some(format!("no leader is known of shards {}", leaderless.join(" "))),
+        number => Some(format!("no leader is known of {number} shards")),
     }
 }
 
@@ -99,7 +133,7 @@ mod tests {
     use super::*;
 
     fn health(phase: Phase, trouble: Option<Trouble>) -> (bool, bool) {
-        let health = Health { phase, trouble };
+        let health = Health { phase, trouble, apart: None };
         (health.is_well().is_ok(), health.is_ready().is_ok())
     }
 
@@ -112,5 +146,9 @@ mod tests {
         assert_eq!(health(Phase::Serving, full()), (true, true));
         assert_eq!(health(Phase::Serving, fenced()), (false, false));
         assert_eq!(health(Phase::Ending, None), (true, false));
+        let apart = Some("alone".to_owned());
+        let lonely = Health { phase: Phase::Serving, trouble: None, apart };
+        assert!(lonely.is_well().is_ok());
+        assert_eq!(lonely.is_ready(), Err("alone".to_owned()));
     }
 }

@@ -12,6 +12,7 @@
 //! | `pages` | what is where |
 //! | `health` | how far the server is and what ails it |
 //! | `status` | `/status`: one JSON object |
+//! | `shards` | its part on the replicas of a node of a cluster |
 //! | `probe` | asks a server from outside |
 //! | `figures` | `/metrics`: the atomics of the server, read when somebody asks |
 //!
@@ -23,6 +24,7 @@ mod figures;
 mod health;
 mod pages;
 mod probe;
+mod shards;
 mod status;
 
 pub use probe::ask_health;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/` | links to the others |
 //! | `/healthz` | 200 while writes are possible or will be, 503 and why otherwise |
-//! | `/readyz` | 200 while clients should come, 503 and why otherwise |
+//! | `/readyz` | 200 while clients should come, 503 and why otherwise: a node of a cluster without leaders |
 //! | `/metrics` | the figures, for Prometheus |
 //! | `/status` | the same for people and scripts, in JSON |
 
@@ -66,7 +66,11 @@ async fn metrics(State(shown): State<Shown>) -> Response {
 }
 
 async fn status_page(State(shown): State<Shown>) -> Response {
-    Json(status::object(&shown)).into_response()
+    let object = tokio::task::spawn_blocking(move || status::object(&shown)).await;
+    match object {
+        Ok(object) => Json(object).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
 }
 
 async fn index() -> Html<&'static str> {

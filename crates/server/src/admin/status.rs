@@ -4,15 +4,16 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value, json};
 
-use super::Shown;
 use super::health::{Health, Trouble};
+use super::{Shown, shards};
 use crate::clock;
 use crate::command::table;
 use crate::metrics::Histogram;
 use crate::process;
 use crate::server::Server;
 
-/// The object. While there is no server to show, only how far it is.
+/// The object. While there is no server to show, only how far it is. Of a node of a cluster it waits for
+/// another one, a second at most.
 pub fn object(shown: &Shown) -> Value {
     let health = Health::of(shown);
     let mut object = json!({
@@ -63,10 +64,14 @@ fn server_object(server: &Server) -> Map<String, Value> {
         "commands": commands(server),
         "errors": server.stats.errors(),
     });
-    match object {
+    let mut object = match object {
         Value::Object(object) => object,
         _ => Map::new(),
+    };
+    if let Some(cluster) = &server.cluster {
+        object.insert("cluster".to_owned(), shards::object(cluster));
     }
+    object
 }
 
 fn store(server: &Server) -> Value {

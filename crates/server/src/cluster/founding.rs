@@ -1,146 +1,107 @@
-//! Founding a cluster: a directory, empty or a standalone server's, becomes the first node.
+//! Founding a cluster: this node alone, with all groups, and what its store already has.
 //!
 //! ```text
-//!  card "founding" ─▶ groups 0..=N, this node alone ─▶ each purged ─▶ the topology ─▶ card "member"
+//!  groups with this node as the only voter ─▶ what was there before goes behind each log's beginning
+//!      ─▶ the topology ─▶ the card says member
 //! ```
 //!
-//! What a standalone server wrote is in no group's log. So each log is purged up to what is applied before
-//! anybody can join: whoever learns later is sent a snapshot, which has all of it.
+//! The keys of a store that stood alone are in no group's log. So each log is purged right at its
+//! beginning: whoever becomes a replica then needs a snapshot, and that has them.
 //!
-//! Each step can be done again. A crash between any two of them is mended by the next start.
+//! Each step can be done twice; a crash between two of them is made good at the next start, as the card
+//! says *founding* until all is done.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aryavarth::WriteBatch;
-use aryavarth_cluster::{
-    ClusterId, META_GROUP, NewNode, NodeId, ReplicationFactor, ShardCount, ShardId, Topology,
-};
-use aryavarth_replication::{Basis, EntryIndex, Error as ReplicationError, Group};
-use futures_util::future::try_join_all;
+use aryavarth_cluster::{META_GROUP, NewNode, NodeId, ShardId, Topology};
+use aryavarth_replication::{Basis, Identity};
 
 use super::card::{Card, Holding, Phase};
 use super::error::NodeError;
-use super::member::Member;
+use super::member::{Member, stored_topology};
+use super::node::Surroundings;
 use super::reserved;
 
-/// The first node.
-pub const FIRST: NodeId = NodeId(1);
-/// How long a group of one may take until it has a leader.
-const PATIENCE: Duration = Duration::from_secs(30);
-const GLANCE: Duration = Duration::from_millis(5);
+/// The id of the node that founds a cluster.
+const FIRST: NodeId = NodeId(1);
+/// How long a lone voter may take to elect itself.
+const ELECTION: Duration = Duration::from_secs(30);
 
-/// What is founded.
-#[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    pub cluster: ClusterId,
-    pub shards: ShardCount,
-    pub factor: ReplicationFactor,
-}
-
-/// A step that was done. Tests end a founding after any of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Some groups have been made.
-    Groups,
-    /// All groups have a leader.
-    Led,
-    /// Some logs have been purged.
-    SomePurged,
-    /// All have.
-    Purged,
-    /// The topology is there.
-    Topology,
-}
-
-/// Founds the cluster, or goes on where it was left. `proceed` is asked after each step.
-///
-/// # Errors
-/// Whatever keeps it from being done, and what `proceed` says.
-pub async fn found(
-    member: &Arc<Member>,
-    plan: Plan,
-    proceed: impl Fn(Step) -> Result<(), NodeError>,
-) -> Result<(), NodeError> {
-    let half = plan.shards.get() / 2;
-    let (some, rest): (Vec<_>, Vec<_>) = plan.shards.groups().partition(|shard| shard.0 <= half);
-    try_join_all(some.iter().map(|shard| make(member, *shard))).await?;
-    proceed(Step::Groups)?;
-    try_join_all(rest.iter().map(|shard| make(member, *shard))).await?;
-    let groups: Vec<Group> = member.node.groups();
-    try_join_all(groups.iter().map(led)).await?;
-    proceed(Step::Led)?;
-    let (some, rest) = groups.split_at(groups.len() / 2);
-    try_join_all(some.iter().map(purge)).await?;
-    proceed(Step::SomePurged)?;
-    try_join_all(rest.iter().map(purge)).await?;
-    proceed(Step::Purged)?;
-    write_topology(member, plan).await?;
-    proceed(Step::Topology)?;
-    let card = Card {
-        incarnation: member.node.identity().incarnation,
-        phase: Phase::Member {
-            cluster: plan.cluster,
-            node: FIRST,
-            shards: plan.shards,
-            replicas: Holding::Replicas,
-        },
-    };
-    card.write(&member.options.directory)?;
-    *member.card.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = card;
-    Ok(())
-}
-
-/// Makes a group of this node alone, as far as that was not done.
-async fn make(member: &Arc<Member>, shard: ShardId) -> Result<(), NodeError> {
-    let group = match member.node.group(shard) {
-        Ok(group) => group,
-        Err(_) => member.node.create_group(shard).await?,
-    };
-    if group.status().members.is_empty() {
-        let alone = [(FIRST, member.options.peer.to_string())];
-        match group.initialize(&alone).await {
-            // The log knew what its figures did not show yet.
-            Ok(()) | Err(ReplicationError::Change { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    member.seat_group(shard, Some(group));
-    Ok(())
-}
-
-async fn led(group: &Group) -> Result<(), NodeError> {
-    let deadline = Instant::now() + PATIENCE;
-    while !group.is_leader() {
-        if Instant::now() >= deadline {
-            return Err(ReplicationError::Timeout.into());
-        }
-        tokio::time::sleep(GLANCE).await;
-    }
-    Ok(())
-}
-
-async fn purge(group: &Group) -> Result<(), NodeError> {
-    let applied = group.applied().map_or(EntryIndex(0), |applied| applied.index);
-    Ok(group.purge(applied).await?)
-}
-
-async fn write_topology(member: &Arc<Member>, plan: Plan) -> Result<(), NodeError> {
-    if member.record()?.is_none() {
-        let options = &member.options;
-        let first = NewNode {
-            id: FIRST,
-            incarnation: member.node.identity().incarnation,
-            client: options.client.clone(),
-            peer: options.peer.to_string().parse()?,
-            zone: options.zone.clone(),
+impl Member {
+    /// Founds what the card says; returns the card of the member that it is then.
+    pub(super) async fn found(
+        around: Surroundings,
+        card: Card,
+    ) -> Result<(Card, Arc<Member>), NodeError> {
+        let Phase::Founding { cluster, shards, factor } = card.phase else {
+            return Err(NodeError::NoCluster);
         };
-        let topology = Topology::found(plan.cluster, plan.shards, plan.factor, first);
+        around.seats.set_shards(shards);
+        let identity = Identity { cluster, node: FIRST, incarnation: card.incarnation };
+        let phase = Phase::Member { cluster, node: FIRST, shards, replicas: Holding::Replicas };
+        let member_card = Card { phase, ..card };
+        let member = Member::assemble(around, member_card, identity, None).await?;
+        let mut founded = tokio::task::JoinSet::new();
+        for shard in shards.groups() {
+            let member = Arc::clone(&member);
+            founded.spawn(async move { member.found_group(shard).await });
+        }
+        while let Some(outcome) = founded.join_next().await {
+            outcome.map_err(|error| NodeError::System {
+                operation: "found a shard",
+                detail: error.to_string(),
+            })??;
+        }
+        if stored_topology(&member.around.store)?.is_none() {
+            let options = &member.around.options;
+            let first = NewNode {
+                id: FIRST,
+                incarnation: card.incarnation,
+                client: options.client.clone(),
+                peer: options.peer.to_string().parse()?,
+                zone: options.zone.clone(),
+            };
+            let topology = Topology::found(cluster, shards, factor, first);
+            member.write_first(topology).await?;
+        }
+        tracing::info!(%cluster, shards = shards.get(), "founded a cluster");
+        Ok((member_card, member))
+    }
+
+    async fn found_group(self: &Arc<Self>, shard: ShardId) -> Result<(), NodeError> {
+        let group = match self.node.group(shard) {
+            Ok(group) => group,
+            Err(_) => self.node.create_group(shard).await?,
+        };
+        if group.status().members.is_empty() {
+            let address = self.around.options.peer.to_string();
+            group.initialize(&[(self.id(), address)]).await?;
+        }
+        let mut leadership = group.leadership();
+        let leads = leadership.wait_for(|leadership| leadership.ready);
+        let leads = tokio::time::timeout(ELECTION, leads).await;
+        let cannot = |detail: &str| NodeError::System {
+            operation: "lead a shard alone",
+            detail: detail.to_owned(),
+        };
+        leads.map_err(|_| cannot("it takes too long"))?.map_err(|_| cannot("its group stopped"))?;
+        if let Some(applied) = group.applied()
+            && group.status().purged.is_none()
+        {
+            group.purge(applied.index).await?;
+        }
+        self.seat(&group);
+        Ok(())
+    }
+
+    async fn write_first(&self, topology: Topology) -> Result<(), NodeError> {
+        let group = self.node.group(META_GROUP)?;
         let mut batch = WriteBatch::new();
         batch.set(reserved::TOPOLOGY, topology.encode());
-        let group = member.node.group(META_GROUP)?;
         group.propose(Arc::new(batch), Basis::Anything).await?;
+        self.note_topology(topology);
+        Ok(())
     }
-    member.follow();
-    Ok(())
 }

@@ -1,432 +1,498 @@
-//! A node that belongs to a cluster: what it knows, and what it asks others.
+//! A node as a member of its cluster: its groups, what it knows, and what it answers other nodes.
 //!
 //! ```text
-//!  meta group applied ─┐
-//!  news from others ───┼─▶ Known: topology, leaders, sights ─▶ view, for workers and operators
-//!  groups of this node ┘        │
-//!                               └─▶ who wakes up: replicas, reconciler, pulses
+//!   the meta group's record ─ follow ─▶ ┌─────────┐ ─▶ views: for clients
+//!   pulses of others ─────── hear ────▶ │  known  │ ─▶ replicas: groups to make and to drop
+//!   leaderships here ─────── watch ───▶ └─────────┘ ─▶ reconciler, on the leader of the meta group
 //! ```
 //!
 //! # Invariants
-//! - The topology that is known only ever gets newer.
-//! - Of two leaders of a shard, that of the later term is believed.
+//! - The topology that is known only becomes newer.
+//! - A leader that is known gives way only to one of a later term.
+//! - No lock is held while anything is waited for, but the one under which changes are logged.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
-use aryavarth::{KvStore, Term};
+use aryavarth::{KvStore, WriteBatch};
 use aryavarth_cluster::{
-    ClusterId, META_GROUP, NodeId, NodeSight, NodeState, ShardCount, ShardId, Topology,
+    Applied, Change, ClusterId, META_GROUP, NewNode, NodeId, NodeSight, ShardId, Topology,
 };
-use aryavarth_replication::{Group, Node, Role};
-use futures_util::future::BoxFuture;
+use aryavarth_replication::{
+    Basis, EngineStore, EntryIndex, Error, Forwarded, Group, Identity, Incarnation, Node,
+    NodeConfig, Roster,
+};
+use bytes::Bytes;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
-use super::card::Card;
+use super::card::{Card, Holding, Phase, draw};
 use super::error::NodeError;
-use super::heard::Heard;
-use super::messages::{self, Answer, News, Question};
-use super::options::ClusterOptions;
-use super::view::{ClusterView, Views};
-use super::{Seats, cache};
+use super::messages::{Answer, Led, Pulse, Question, REQUESTS, decode, encode};
+use super::node::{Later, Surroundings};
+use super::{ClusterView, reserved, saved};
 
-/// Between two tries to reach the leader of the meta group.
-const AGAIN: Duration = Duration::from_millis(50);
+/// How long a node may take to answer a question that needs no waiting on its side.
+pub(super) const PROMPT: Duration = Duration::from_secs(1);
+/// The same, of one that has to wait for a majority.
+pub(super) const PATIENT: Duration = Duration::from_secs(20);
 
-/// What the node needs of the server in front of it.
-pub trait Front: Send + Sync + 'static {
-    /// Returns once nothing that clients wrote to a shard is in flight on this node. The shard's seat is
-    /// closed meanwhile.
-    fn settled(&self, shard: ShardId) -> BoxFuture<'static, ()>;
-
-    /// Answers requests of a client that another node passes on.
-    fn requests(&self, from: NodeId, requests: bytes::Bytes) -> BoxFuture<'static, bytes::Bytes>;
-}
-
-/// Where the server in front puts itself.
-pub type Fronts = Arc<OnceLock<Arc<dyn Front>>>;
-
-/// What all parts of a running node share.
+/// A member of a cluster.
 pub struct Member {
-    pub options: ClusterOptions,
-    pub store: KvStore,
-    pub seats: Arc<Seats>,
-    pub views: Arc<Views>,
-    pub front: Fronts,
-    pub node: Node,
-    pub myself: NodeId,
-    pub cluster: ClusterId,
-    pub shards: ShardCount,
+    pub(super) around: Surroundings,
+    pub(super) identity: Identity,
+    pub(super) node: Node,
+    card: Mutex<Card>,
+    pub(super) known: Mutex<Known>,
+    /// Held while the topology is changed, from the reading to its being applied.
+    changing: tokio::sync::Mutex<()>,
+    /// The epoch of the topology that is known.
+    pub(super) epoch: watch::Sender<u64>,
+    /// Rung when the reconciler may have something to do.
+    pub(super) bell: Notify,
+    /// Becomes true when it is to end.
+    pub(super) stopping: watch::Sender<bool>,
     /// Tells this process from another one with the same directory.
-    pub run: u64,
-    pub started: Instant,
-    pub card: Mutex<Card>,
-    known: Mutex<Known>,
-    /// Held while the topology is changed, from reading it to having it logged.
-    pub changing: tokio::sync::Mutex<()>,
-    /// Held while groups are made or dropped here, and while it is promised to keep one.
-    pub keeping: tokio::sync::Mutex<()>,
-    pub pulses: AtomicU64,
-    leaving: AtomicBool,
-    pub pulse_now: Notify,
-    pub replicas_now: Notify,
-    pub reconcile_now: Notify,
-    /// Why the node has to end, once it has to.
-    pub ended: watch::Sender<Option<String>>,
-    /// Becomes true when the node stops.
-    pub stopping: watch::Sender<bool>,
+    pub(super) run: u64,
+    pub(super) started: Instant,
 }
 
-/// What a node starts with.
-pub struct Parts {
-    pub options: ClusterOptions,
-    pub store: KvStore,
-    pub seats: Arc<Seats>,
-    pub views: Arc<Views>,
-    pub front: Fronts,
-    pub ended: watch::Sender<Option<String>>,
-}
-
-/// What is known of the cluster.
+/// What a member knows of the cluster.
 #[derive(Default)]
-pub struct Known {
+pub(super) struct Known {
     pub topology: Option<Arc<Topology>>,
-    pub heard: Heard,
-    leaders: BTreeMap<ShardId, (u64, NodeId)>,
-    /// What was told by others, and by whom.
-    told: BTreeMap<NodeId, NodeSight>,
-    /// When a voter of the meta group answered last.
-    pub answered: Option<Instant>,
-    /// The newest term of the meta group that was heard of.
-    pub meta_term: u64,
+    /// Who leads which group, and in which term.
+    pub leaders: BTreeMap<ShardId, (u64, NodeId)>,
+    pub sights: BTreeMap<NodeId, NodeSight>,
+    pub heard: BTreeMap<NodeId, Heard>,
+    /// Shards that the reconciler leaves alone, and until when.
+    pub resting: BTreeMap<ShardId, Instant>,
+    /// Changes to be logged when there is time.
+    pub wanted: Vec<Change>,
+    /// Since when this node has led the meta group.
+    pub leads_since: Option<Instant>,
+}
+
+/// What a node said last.
+pub(super) struct Heard {
+    pub at: Instant,
+    pub pulse: Pulse,
+    /// The process that spoke for the node before the present one, and how often it has spoken since.
+    pub older: Option<(u64, u32)>,
 }
 
 impl fmt::Debug for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Member").field("node", &self.myself).finish_non_exhaustive()
+        f.debug_struct("Member").field("identity", &self.identity).finish_non_exhaustive()
     }
 }
 
-impl Known {
-    /// The epoch of the topology; 0 for none.
-    pub fn epoch(&self) -> u64 {
-        self.topology.as_ref().map_or(0, |topology| topology.epoch().0)
-    }
+/// Where other nodes' questions arrive, which is before there is a member to answer them.
+#[derive(Default)]
+struct Desk(OnceLock<Weak<Member>>);
 
-    /// Notes who leads a shard in a term.
-    pub fn note_leader(&mut self, shard: ShardId, term: u64, node: NodeId) {
-        let leader = self.leaders.entry(shard).or_insert((term, node));
-        if leader.0 <= term {
-            *leader = (term, node);
+impl Desk {
+    fn member(&self) -> Option<Arc<Member>> {
+        self.0.get()?.upgrade()
+    }
+}
+
+impl Forwarded for Desk {
+    fn answer(&self, from: NodeId, body: Bytes) -> Later<Bytes> {
+        let Some(member) = self.member() else { return refuse("the node is starting: try again") };
+        if body.first() == Some(&REQUESTS) {
+            return member.around.host.answer(from, body.slice(1..));
         }
-        if shard == META_GROUP {
-            self.meta_term = self.meta_term.max(term);
-        }
+        Box::pin(async move {
+            let answer = match decode(&body) {
+                Some(question) => member.answer(from, question).await,
+                None => Answer::Refused("this node does not understand: upgrade it".to_owned()),
+            };
+            encode(&answer)
+        })
     }
 
-    /// Who leads the shards, with the terms.
-    pub fn leaders(&self) -> impl Iterator<Item = (ShardId, u64, NodeId)> {
-        self.leaders.iter().map(|(shard, (term, node))| (*shard, *term, *node))
+    fn introduced(&self, incarnation: Incarnation, body: Bytes) -> Later<Bytes> {
+        let Some(member) = self.member() else { return refuse("the node is starting: try again") };
+        Box::pin(async move {
+            let answer = match decode(&body) {
+                Some(Question::Join(applicant)) if applicant.incarnation == incarnation.0 => {
+                    member.let_in(applicant).await
+                }
+                _ => Answer::Refused("a stranger may only ask to join".to_owned()),
+            };
+            encode(&answer)
+        })
     }
+}
 
-    /// Who leads a shard.
-    pub fn leader(&self, shard: ShardId) -> Option<NodeId> {
-        self.leaders.get(&shard).map(|(_, node)| *node)
-    }
+fn refuse(why: &str) -> Later<Bytes> {
+    let answer = encode(&Answer::Refused(why.to_owned()));
+    Box::pin(std::future::ready(answer))
 }
 
 impl Member {
-    pub fn new(parts: Parts, node: Node, card: Card, shards: ShardCount, run: u64) -> Member {
-        let Parts { options, store, seats, views, front, ended } = parts;
-        let identity = node.identity();
-        seats.set_shards(shards);
-        Member {
-            options,
-            store,
-            seats,
-            views,
-            front,
-            myself: identity.node,
-            cluster: identity.cluster,
-            shards,
+    /// Starts what the card says that it is. `told` is the topology, if somebody has just told it.
+    pub(super) async fn start(
+        around: Surroundings,
+        card: Card,
+        told: Option<Topology>,
+    ) -> Result<Arc<Member>, NodeError> {
+        let Phase::Member { cluster, node, shards, replicas } = card.phase else {
+            return Err(NodeError::NoCluster);
+        };
+        if replicas == Holding::Replicas && around.store.replicated_shards().is_empty() {
+            let directory = around.options.directory.clone();
+            return Err(NodeError::LostStore { node, directory });
+        }
+        let identity = Identity { cluster, node, incarnation: card.incarnation };
+        around.seats.set_shards(shards);
+        Member::assemble(around, card, identity, told).await
+    }
+
+    /// Puts it together. Groups that the store has are opened.
+    pub(super) async fn assemble(
+        around: Surroundings,
+        card: Card,
+        identity: Identity,
+        told: Option<Topology>,
+    ) -> Result<Arc<Member>, NodeError> {
+        let shards = around.seats.shards().ok_or(NodeError::NoCluster)?;
+        let options = Arc::clone(&around.options);
+        let roster = Roster::default();
+        let known = [told, stored_topology(&around.store)?, saved::read(&options.directory)];
+        let known = known.into_iter().flatten().max_by_key(Topology::epoch);
+        if let Some(topology) = &known {
+            fill(&roster, topology);
+        }
+        let config = NodeConfig {
+            identity,
+            secret: options.secret.clone(),
+            listen: options.peer,
+            timing: options.timing,
+            tls: options.tls.clone(),
+            roster,
+        };
+        let desk = Arc::new(Desk::default());
+        let store = EngineStore::new(around.store.clone(), reserved::owner(shards));
+        let forwarded = Some(Arc::clone(&desk) as Arc<dyn Forwarded>);
+        let node = Node::start(config, Arc::new(store), forwarded).await?;
+        let member = Arc::new(Member {
+            around,
+            identity,
             node,
-            run,
-            started: Instant::now(),
             card: Mutex::new(card),
             known: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
-            keeping: tokio::sync::Mutex::default(),
-            pulses: AtomicU64::new(0),
-            leaving: AtomicBool::new(false),
-            pulse_now: Notify::new(),
-            replicas_now: Notify::new(),
-            reconcile_now: Notify::new(),
-            ended,
-            stopping: watch::Sender::new(false),
+            epoch: watch::channel(0).0,
+            bell: Notify::new(),
+            stopping: watch::channel(false).0,
+            run: draw()?,
+            started: Instant::now(),
+        });
+        let _ = desk.0.set(Arc::downgrade(&member));
+        for group in member.node.groups() {
+            member.seat(&group);
         }
+        if let Some(topology) = known {
+            member.note_topology(topology);
+        }
+        Ok(member)
     }
 
-    pub fn known(&self) -> MutexGuard<'_, Known> {
+    /// Begins what goes on as long as it is a member.
+    pub(super) fn begin(self: &Arc<Self>) {
+        tokio::spawn(Arc::clone(self).keep_pulsing());
+        tokio::spawn(Arc::clone(self).keep_replicas());
+        tokio::spawn(Arc::clone(self).keep_purging());
+        tokio::spawn(Arc::clone(self).reconcile());
+    }
+
+    /// Who it is.
+    pub fn id(&self) -> NodeId {
+        self.identity.node
+    }
+
+    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The newest topology that is known here.
+    /// The topology, if it is known.
     pub fn topology(&self) -> Option<Arc<Topology>> {
         self.known().topology.clone()
     }
 
-    /// Has this be known, if it is newer. Nodes are expected, found and forgotten as it says.
-    pub fn adopt(&self, topology: Topology) {
-        let mut known = self.known();
-        if topology.epoch().0 <= known.epoch() || topology.cluster() != self.cluster {
-            return;
-        }
-        let before = known.topology.take();
-        let roster = self.node.roster();
-        for node in topology.nodes().filter(|node| node.id != self.myself) {
-            roster.expect(node.id, node.incarnation);
-            let old = before.as_ref().and_then(|before| before.node(node.id));
-            // Else it may have told of a newer address that the topology does not have yet.
-            if old.is_none_or(|old| old.peer != node.peer) {
-                roster.locate(node.id, node.peer.to_string());
-            }
-        }
-        for node in before.iter().flat_map(|before| before.nodes()) {
-            if topology.node(node.id).is_none() {
-                roster.forget(node.id);
-            }
-        }
-        known.heard.retain(|node| topology.node(node).is_some());
-        known.topology = Some(Arc::new(topology));
-        drop(known);
-        self.refresh();
-        self.replicas_now.notify_one();
-        self.reconcile_now.notify_one();
+    pub(super) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
     }
 
-    /// Takes what another node knows.
-    pub fn learn(&self, from: NodeId, news: News) {
-        if let Some(reason) = news.end {
-            self.end(reason);
-            return;
-        }
-        if let Some(bytes) = news.topology {
-            match Topology::decode(&bytes) {
-                Ok(topology) => self.adopt(topology),
-                Err(error) => tracing::warn!(%from, %error, "a topology could not be understood"),
-            }
-        }
-        let mut known = self.known();
-        for (shard, term, node) in news.leaders {
-            if shard <= self.shards.get() {
-                known.note_leader(ShardId(shard), term, NodeId(node));
-            }
-        }
-        if self.votes_in_meta(&known, from) {
-            known.answered = Some(Instant::now());
-            let leads = known.leader(META_GROUP) == Some(from);
-            if leads || known.leader(META_GROUP).is_none() {
-                known.told =
-                    news.sights.iter().map(|(node, s)| (NodeId(*node), (*s).into())).collect();
-            }
-        }
-        drop(known);
-        self.refresh();
-    }
-
-    fn votes_in_meta(&self, known: &Known, node: NodeId) -> bool {
-        let group = known.topology.as_ref().and_then(|topology| topology.replicas(META_GROUP));
-        group.is_some_and(|group| group.voters.contains(&node))
-    }
-
-    /// How nodes are, as far as this one can say.
-    pub fn sights(&self, known: &Known) -> BTreeMap<NodeId, NodeSight> {
-        let Some(topology) = known.topology.as_ref() else { return BTreeMap::new() };
-        let (now, gap) = (Instant::now(), self.options.rhythm.reachable);
-        let judges = self.votes_in_meta(known, self.myself);
-        // Whoever has just come has heard of nobody yet, which is no reason to call them names.
-        let fresh = self.started.elapsed() < 2 * gap;
-        let sight = |node: &aryavarth_cluster::Node| {
-            if node.state == NodeState::Gone {
-                return Some(NodeSight::Lost);
-            }
-            if node.id == self.myself {
-                return Some(NodeSight::Reachable);
-            }
-            if !judges {
-                return known.told.get(&node.id).copied();
-            }
-            let sight = known.heard.sight(node.id, now, gap);
-            (sight == NodeSight::Reachable || !fresh).then_some(sight)
-        };
-        topology.nodes().filter_map(|node| Some((node.id, sight(node)?))).collect()
-    }
-
-    /// Publishes what is known, if it is new.
-    pub fn refresh(&self) {
-        let mut known = self.known();
-        for (shard, group) in self.seats.groups() {
-            let leadership = group.leadership();
-            let leadership = leadership.borrow();
-            if let Some(leader) = &leadership.leader {
-                known.note_leader(shard, leadership.term.0, leader.node);
-            }
-        }
-        let nodes = self.sights(&known);
-        let away =
-            |node: NodeId| nodes.get(&node).is_some_and(|sight| *sight != NodeSight::Reachable);
-        let leaders = known.leaders().filter(|(_, _, node)| !away(*node));
-        let leaders: BTreeMap<_, _> = leaders.map(|(shard, _, node)| (shard, node)).collect();
-        let before = self.views.newest();
-        let epoch = |topology: &Option<Arc<Topology>>| topology.as_ref().map(|t| t.epoch());
-        let same = before.myself == Some(self.myself)
-            && epoch(&before.topology) == epoch(&known.topology)
-            && before.leaders == leaders
-            && before.nodes == nodes;
-        if !same {
-            let topology = known.topology.clone();
-            // Still locked, so that views are published in the order in which they came to be.
-            self.views.publish(ClusterView { myself: Some(self.myself), topology, leaders, nodes });
-        }
-    }
-
-    /// The term in which this node leads the meta group and may speak for it.
-    pub fn leads_meta(&self) -> Option<Term> {
-        let group = self.seats.seat(META_GROUP).group()?;
-        let leadership = group.leadership();
-        let leadership = leadership.borrow();
-        (leadership.role == Role::Leader && leadership.ready).then_some(leadership.term)
-    }
-
-    /// Where a node is.
-    ///
-    /// # Errors
-    /// [`NodeError::Topology`] if it is not known.
-    pub fn address(&self, node: NodeId) -> Result<String, NodeError> {
-        let known = self.known();
-        let found = known.topology.as_ref().and_then(|topology| topology.node(node));
-        let found = found.ok_or(aryavarth_cluster::Error::UnknownNode { node })?;
-        Ok(found.peer.to_string())
-    }
-
-    /// Asks a node, be it this one.
-    ///
-    /// # Errors
-    /// [`NodeError::Replication`] if it cannot be reached in time; then it may have heard the question.
-    pub async fn ask(
-        self: &Arc<Self>,
-        node: NodeId,
-        question: Question,
-        within: Duration,
-    ) -> Result<Answer, NodeError> {
-        if node == self.myself {
-            let answering = Arc::clone(self).answer(node, question);
-            let answer = tokio::time::timeout(within, answering).await;
-            return Ok(answer.unwrap_or_else(|_| Answer::Later("no answer in time".into())));
-        }
-        let address = self.address(node)?;
-        let bytes = self.node.forward(node, &address, messages::encode(&question), within).await?;
-        let answer = messages::decode(&bytes);
-        Ok(answer.unwrap_or_else(|| Answer::Refused("its answer is not understood".into())))
-    }
-
-    /// Asks the leader of the meta group, whoever that is, until there is an answer.
-    ///
-    /// # Errors
-    /// [`NodeError::Refused`]; [`NodeError::NoLeader`] if there is none in time, after which what was asked
-    /// may be done nevertheless.
-    pub async fn ask_meta(
-        self: &Arc<Self>,
-        question: Question,
-        within: Duration,
-    ) -> Result<Answer, NodeError> {
-        let deadline = Instant::now() + within;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(NodeError::NoLeader);
-            }
-            self.refresh();
-            let leader = self.known().leader(META_GROUP);
-            if let Some(leader) = leader {
-                match self.ask(leader, question.clone(), left).await {
-                    Ok(Answer::Refused(why)) => return Err(NodeError::Refused(why)),
-                    Ok(Answer::Later(_)) | Err(_) => {}
-                    Ok(answer) => return Ok(answer),
-                }
-            }
-            self.pulse_now.notify_one();
-            tokio::time::sleep(AGAIN.min(left)).await;
-        }
-    }
-
-    /// A group of this node from now on, or none.
-    pub fn seat_group(self: &Arc<Self>, shard: ShardId, group: Option<Group>) {
-        if let Some(group) = &group {
-            let mut leadership = group.leadership();
-            let member = Arc::downgrade(self);
-            tokio::spawn(async move {
-                loop {
-                    let Some(member) = member.upgrade() else { return };
-                    let stopped = leadership.borrow_and_update().role == Role::Stopped;
-                    member.refresh();
-                    member.pulse_now.notify_one();
-                    if shard == META_GROUP {
-                        member.reconcile_now.notify_one();
-                    }
-                    if stopped {
-                        member.replicas_now.notify_one();
-                        return;
-                    }
-                    drop(member);
-                    if leadership.changed().await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        self.seats.seat(shard).set_group(group);
-        self.refresh();
-    }
-
-    /// Whether it is about to stop.
-    pub fn is_leaving(&self) -> bool {
-        self.leaving.load(Ordering::Acquire)
-    }
-
-    /// Tells others that it is about to stop.
-    pub fn leave(&self) {
-        self.leaving.store(true, Ordering::Release);
-        self.pulse_now.notify_one();
-    }
-
-    /// The node has to end.
-    pub fn end(&self, reason: String) {
-        let first = self.ended.send_if_modified(|ended| {
-            let first = ended.is_none();
-            ended.get_or_insert_with(|| reason.clone());
-            first
-        });
-        if first {
-            tracing::error!(node = %self.myself, reason, "this node has to end");
-        }
-    }
-
-    /// Keeps the topology for the next start.
-    pub fn save_topology(&self) {
-        let Some(topology) = self.topology() else { return };
-        if let Err(error) = cache::write(&self.options.directory, &topology) {
-            tracing::warn!(%error, "the topology could not be kept for the next start");
-        }
-    }
-
-    /// Waits until the node stops.
-    pub async fn stopped(&self) {
+    /// Waits, but not beyond the end.
+    pub(super) async fn rest(&self, span: Duration) {
         let mut stopping = self.stopping.subscribe();
-        // An error means that the node is gone.
-        let _ = stopping.wait_for(|stopping| *stopping).await;
+        let _ = tokio::time::timeout(span, stopping.wait_for(|stopping| *stopping)).await;
     }
+
+    // --- groups ---
+
+    /// Gives a group its seat, and follows who leads it.
+    pub(super) fn seat(self: &Arc<Self>, group: &Group) {
+        let shard = group.shard();
+        self.around.seats.seat(shard).set_group(Some(group.clone()));
+        tokio::spawn(Arc::clone(self).watch_leader(group.clone()));
+        if shard == META_GROUP {
+            tokio::spawn(Arc::clone(self).follow_topology(group.clone()));
+        }
+    }
+
+    async fn watch_leader(self: Arc<Self>, group: Group) {
+        let mut leadership = group.leadership();
+        loop {
+            let (term, leader) = {
+                let now = leadership.borrow_and_update();
+                (now.term.0, now.leader.as_ref().map(|leader| leader.node))
+            };
+            if let Some(leader) = leader {
+                self.note_leaders([(group.shard(), term, leader)]);
+            }
+            self.bell.notify_one();
+            if leadership.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Notes in the card that there are replicas, before there is one.
+    pub(super) fn note_replicas(&self) -> Result<(), NodeError> {
+        let mut card = self.card.lock().unwrap_or_else(PoisonError::into_inner);
+        let Phase::Member { replicas: Holding::Nothing, cluster, node, shards } = card.phase else {
+            return Ok(());
+        };
+        let phase = Phase::Member { cluster, node, shards, replicas: Holding::Replicas };
+        let noted = Card { phase, ..*card };
+        noted.write(&self.around.options.directory)?;
+        *card = noted;
+        Ok(())
+    }
+
+    // --- what is known ---
+
+    /// Reads the record of the topology whenever the meta group has applied something.
+    async fn follow_topology(self: Arc<Self>, group: Group) {
+        loop {
+            let applied = group.applied().map_or(0, |id| id.index.0 + 1);
+            match stored_topology(&self.around.store) {
+                Ok(Some(topology)) => self.note_topology(topology),
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "the topology cannot be read"),
+            }
+            match group.wait_applied(EntryIndex(applied), PATIENT).await {
+                Ok(()) | Err(Error::Timeout) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Notes a topology, if it is newer than what is known.
+    pub(super) fn note_topology(&self, topology: Topology) {
+        let topology = Arc::new(topology);
+        {
+            let mut known = self.known();
+            if known.topology.as_ref().is_some_and(|known| known.epoch() >= topology.epoch()) {
+                return;
+            }
+            let gone = known.topology.iter().flat_map(|old| old.nodes()).map(|node| node.id);
+            let gone: Vec<NodeId> = gone.filter(|id| topology.node(*id).is_none()).collect();
+            gone.into_iter().for_each(|id| self.node.roster().forget(id));
+            fill(self.node.roster(), &topology);
+            known.topology = Some(Arc::clone(&topology));
+            self.publish(&known);
+        }
+        saved::write(&self.around.options.directory, &topology);
+        self.epoch.send_replace(topology.epoch().0);
+        self.bell.notify_one();
+        if topology.node(self.id()).is_none() && topology.next_node() > self.id() {
+            self.around
+                .host
+                .end("this node was removed from its cluster; its directory is of no use any more");
+        }
+    }
+
+    /// Notes who leads, unless somebody of a later term is known.
+    pub(super) fn note_leaders(&self, leaders: impl IntoIterator<Item = (ShardId, u64, NodeId)>) {
+        let mut known = self.known();
+        let mut changed = false;
+        for (shard, term, leader) in leaders {
+            let newer = known
+                .leaders
+                .get(&shard)
+                .is_none_or(|(old, node)| *old < term || (*old == term && *node != leader));
+            if newer {
+                known.leaders.insert(shard, (term, leader));
+                changed = true;
+            }
+        }
+        if changed {
+            self.publish(&known);
+        }
+    }
+
+    /// Shows clients what is known.
+    pub(super) fn publish(&self, known: &Known) {
+        self.around.views.publish(ClusterView {
+            myself: Some(self.id()),
+            topology: known.topology.clone(),
+            leaders: known.leaders.iter().map(|(shard, (_, node))| (*shard, *node)).collect(),
+            nodes: known.sights.clone(),
+        });
+    }
+
+    /// Who leads a group, as far as is known.
+    pub fn leader_of(&self, shard: ShardId) -> Option<NodeId> {
+        self.known().leaders.get(&shard).map(|(_, node)| *node)
+    }
+
+    // --- changing the topology ---
+
+    /// Logs a change, as the leader of the meta group; returns when it is applied here.
+    pub(super) async fn log(&self, change: &Change) -> Result<(), NodeError> {
+        let _changing = self.changing.lock().await;
+        let group = self.around.seats.seat(META_GROUP).group().ok_or(NodeError::NoLeader)?;
+        let lease = group.lease().ok_or(NodeError::NoLeader)?;
+        // A leader with a lease has applied all that was acknowledged.
+        let mut topology = stored_topology(&self.around.store)?.ok_or(NodeError::NoCluster)?;
+        if topology.apply(change)? == Applied::Changed {
+            let mut batch = WriteBatch::new();
+            batch.set(reserved::TOPOLOGY, topology.encode());
+            group.propose(Arc::new(batch), Basis::Term(lease.term)).await?;
+            tracing::info!(epoch = topology.epoch().0, ?change, "the topology changed");
+            self.note_topology(topology);
+        }
+        Ok(())
+    }
+
+    /// Whether this node leads the meta group.
+    pub(super) fn leads_meta(&self) -> bool {
+        self.around.seats.seat(META_GROUP).lease().is_some()
+    }
+
+    // --- asking others ---
+
+    /// Asks a node something.
+    pub(super) async fn ask(
+        &self,
+        node: NodeId,
+        question: &Question,
+        within: Duration,
+    ) -> Result<Answer, NodeError> {
+        let body = self.pass_on(node, encode(question), within).await?;
+        decode(&body).ok_or_else(|| NodeError::Refused("an answer was not understood".to_owned()))
+    }
+
+    /// Sends bytes to a node, and waits for its answer.
+    ///
+    /// # Errors
+    /// As [`Node::forward`].
+    pub async fn pass_on(
+        &self,
+        node: NodeId,
+        body: Bytes,
+        within: Duration,
+    ) -> Result<Bytes, NodeError> {
+        let topology = self.topology().ok_or(NodeError::NoCluster)?;
+        let unknown = aryavarth_cluster::Error::UnknownNode { node };
+        let address = topology.node(node).ok_or(unknown)?.peer.to_string();
+        Ok(self.node.forward(node, &address, body, within).await?)
+    }
+
+    /// Has the leader of the meta group answer, wherever it is.
+    pub(super) async fn ask_meta(&self, question: Question) -> Answer {
+        if self.leads_meta() {
+            return Box::pin(self.answer(self.id(), question)).await;
+        }
+        match self.leader_of(META_GROUP) {
+            Some(leader) if leader != self.id() => {
+                let answer = self.ask(leader, &question, PATIENT).await;
+                answer.unwrap_or_else(|error| Answer::Refused(error.to_string()))
+            }
+            _ => Answer::Refused(NodeError::NoLeader.to_string()),
+        }
+    }
+
+    // --- answering ---
+
+    pub(super) async fn answer(&self, from: NodeId, question: Question) -> Answer {
+        let answer = match question {
+            Question::Pulse(pulse) => return Answer::News(Box::new(self.hear(from, *pulse))),
+            Question::Overview => return Answer::News(Box::new(self.overview())),
+            Question::Members(shard) => self.led(ShardId(shard)).map(Answer::Members),
+            Question::Join(applicant) => self.admit(&applicant).await.map(Answer::Welcome),
+            Question::Act(action) => self.act(action).await.map(|()| Answer::Done),
+            Question::Wish(wish) => self.grant(wish).await.map(|()| Answer::Done),
+            Question::ReadIndex(shard) => self.read_index(ShardId(shard)).await.map(Answer::Index),
+        };
+        answer.unwrap_or_else(|error| Answer::Refused(error.to_string()))
+    }
+
+    async fn read_index(&self, shard: ShardId) -> Result<u64, NodeError> {
+        Ok(self.node.group(shard)?.read_index().await?.0)
+    }
+
+    /// A group that this node leads.
+    pub(super) fn led(&self, shard: ShardId) -> Result<Led, NodeError> {
+        let group = self.node.group(shard)?;
+        super::pulse::led(&group).ok_or(Error::NotLeader { leader: None }.into())
+    }
+
+    /// Lets somebody in who is no node yet, by way of the leader of the meta group.
+    async fn let_in(&self, applicant: super::messages::Applicant) -> Answer {
+        self.ask_meta(Question::Join(applicant)).await
+    }
+
+    /// Makes a node of an applicant; the same one if it asks twice.
+    async fn admit(
+        &self,
+        applicant: &super::messages::Applicant,
+    ) -> Result<super::messages::Welcome, NodeError> {
+        let incarnation = Incarnation(applicant.incarnation);
+        let find = |topology: &Topology| {
+            topology.nodes().find(|node| node.incarnation == incarnation).map(|node| node.id)
+        };
+        let mut topology = stored_topology(&self.around.store)?.ok_or(NodeError::NoCluster)?;
+        if find(&topology).is_none() {
+            let new = NewNode {
+                id: topology.next_node(),
+                incarnation,
+                client: applicant.client.parse()?,
+                peer: applicant.peer.parse()?,
+                zone: applicant.zone.as_deref().map(str::parse).transpose()?,
+            };
+            self.log(&Change::AddNode(new)).await?;
+            topology = stored_topology(&self.around.store)?.ok_or(NodeError::NoCluster)?;
+        }
+        let node = find(&topology).ok_or(NodeError::NoLeader)?;
+        let ClusterId(cluster) = topology.cluster();
+        Ok(super::messages::Welcome { cluster, node: node.0, topology: topology.encode() })
+    }
+
+    /// Ends its groups.
+    pub(super) async fn stop(&self) {
+        self.stopping.send_replace(true);
+        self.node.shutdown().await;
+    }
+}
+
+/// Lets the nodes of a topology speak, and be found.
+fn fill(roster: &Roster, topology: &Topology) {
+    for node in topology.nodes() {
+        roster.expect(node.id, node.incarnation);
+        roster.locate(node.id, node.peer.to_string());
+    }
+}
+
+/// The topology that the store has.
+pub(super) fn stored_topology(store: &KvStore) -> Result<Option<Topology>, NodeError> {
+    let record = store.get(reserved::TOPOLOGY)?;
+    Ok(record.map(|bytes| Topology::decode(&bytes)).transpose()?)
 }

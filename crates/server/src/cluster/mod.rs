@@ -11,30 +11,22 @@
 //!   it leads.
 //! - Keys that begin with [`reserved::PREFIX`] are the server's own: no client reads or writes them.
 
-mod answers;
-mod cache;
-pub mod card;
-pub mod error;
+mod card;
+mod error;
 mod founding;
 mod handover;
-mod heard;
-mod joining;
 mod member;
-pub mod messages;
-mod meta;
-pub mod node;
-pub mod options;
-mod orders;
+mod messages;
+mod node;
 mod pulse;
-mod purge;
 mod reconciler;
 mod replicas;
 mod report;
 pub mod reserved;
+mod saved;
 pub mod seats;
+mod serving;
 pub mod status;
-#[cfg(test)]
-mod tests;
 pub mod view;
 mod wishes;
 
@@ -43,10 +35,11 @@ use std::sync::Arc;
 use aryavarth_cluster::{ReplicationFactor, ShardCount};
 
 pub use error::NodeError;
-pub use member::Front;
-pub use node::{Certainty, ClusterNode, Pending, refuse_if_of_cluster};
-pub use options::{ClusterOptions, Policy, Rhythm};
+pub use messages::Wish;
+pub use node::{ClusterNode, ClusterOptions, Host, Later, runtime};
 pub use seats::{Seat, Seats, Standing};
+pub use serving::is_of_cluster;
+pub(crate) use serving::{Rising, refuse_directory_of_node};
 pub use status::ClusterStatus;
 pub use view::{ClusterView, Views};
 
@@ -73,6 +66,8 @@ pub enum Start {
 /// What the commands of a clustered server need of it.
 #[derive(Debug)]
 pub struct Clustered {
+    /// The node.
+    pub node: std::sync::OnceLock<Arc<ClusterNode>>,
     /// The shards, on this node.
     pub seats: Arc<Seats>,
     /// What is known of the cluster.

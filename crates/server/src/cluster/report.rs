@@ -1,158 +1,155 @@
-//! The cluster for its operator, put together from the newest pulses.
+//! The whole cluster for its operator, put together from what its nodes have said.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use aryavarth_cluster::{META_GROUP, NodeId, NodeName, NodeSight, NodeState, ShardId, Topology};
+use aryavarth_cluster::{
+    ClusterId, META_GROUP, Node, NodeId, NodeName, NodeSight, Replicas, ShardId, Topology,
+};
 
+use super::error::NodeError;
 use super::member::Member;
-use super::messages::{Answer, Led, Pulse, Question};
+use super::messages::{Answer, Led, News, Pulse, Question, Sight};
+use super::node::ClusterNode;
 use super::status::{ClusterStatus, Condition, Moving, NodeStatus, ShardStatus};
 
-/// How long others may take to tell what they heard.
-const PATIENCE: Duration = Duration::from_secs(1);
+impl ClusterNode {
+    /// How the cluster is. Asks the leader of the meta group; without one, tells what is known here.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// [`NodeError::NoCluster`].
+    pub fn status(&self) -> Result<ClusterStatus, NodeError> {
+        let member = Arc::clone(self.member().ok_or(NodeError::NoCluster)?);
+        self.handle().block_on(async move {
+            let topology = member.topology().ok_or(NodeError::NoCluster)?;
+            let news = match member.ask_meta(Question::Overview).await {
+                Answer::News(news) => *news,
+                _ => member.overview(),
+            };
+            let topology = match news.topology.as_deref().map(Topology::decode) {
+                Some(Ok(newer)) => Arc::new(newer),
+                _ => topology,
+            };
+            Ok(Told::of(&member, &news).status(&topology))
+        })
+    }
+}
 
-impl Member {
-    /// The cluster; none as long as the topology is not known.
-    pub async fn report(self: &Arc<Self>) -> Option<ClusterStatus> {
-        let topology = self.topology()?;
-        let pulses = self.newest_pulses(&topology).await;
-        self.refresh();
-        let view = self.views.newest();
-        let nodes = self.known();
-        let sights = self.sights(&nodes);
-        drop(nodes);
-        let mut leds: BTreeMap<u16, (u64, &Led)> = BTreeMap::new();
+/// What was told, by node and by shard.
+struct Told<'n> {
+    myself: NodeId,
+    pulses: BTreeMap<NodeId, &'n Pulse>,
+    sights: BTreeMap<NodeId, NodeSight>,
+    /// Who leads, and what that one said.
+    led: BTreeMap<ShardId, (NodeId, &'n Led)>,
+}
+
+impl<'n> Told<'n> {
+    fn of(member: &Member, news: &'n News) -> Told<'n> {
+        let sights = news.sights.iter().map(|(node, sight)| (NodeId(*node), (*sight).into()));
+        let sights: BTreeMap<NodeId, NodeSight> = sights.collect();
+        let pulses: BTreeMap<NodeId, &Pulse> =
+            news.heard.iter().map(|(node, pulse)| (NodeId(*node), pulse)).collect();
+        let mut led: BTreeMap<ShardId, (NodeId, &Led)> = BTreeMap::new();
         for (node, pulse) in &pulses {
-            for led in &pulse.led {
-                let newest = leds.entry(led.shard).or_insert((*node, led));
-                if newest.1.term < led.term {
-                    *newest = (*node, led);
+            let answers = sights.get(node).is_none_or(|sight| *sight == NodeSight::Reachable);
+            for group in pulse.led.iter().filter(|_| answers) {
+                let shard = ShardId(group.shard);
+                if led.get(&shard).is_none_or(|(_, known)| known.term < group.term) {
+                    led.insert(shard, (*node, group));
                 }
             }
         }
-        let shards: Vec<_> = topology
-            .groups()
-            .map(|(shard, _)| {
-                let leader = view.leaders.get(&shard).copied();
-                let led = leds.get(&shard.0).filter(|(node, _)| leader == Some(NodeId(*node)));
-                describe(&topology, shard, leader, led.map(|(_, led)| *led))
-            })
-            .collect();
-        let nodes = topology.nodes().map(|node| {
-            let sight = sights.get(&node.id).copied().unwrap_or(NodeSight::Reachable);
-            let pulse = pulses.get(&node.id.0).filter(|_| sight == NodeSight::Reachable);
-            NodeStatus {
-                id: node.id.0,
-                name: NodeName::of(topology.cluster(), node.id).to_string(),
-                client: node.client.to_string(),
-                peer: node.peer.to_string(),
-                zone: node.zone.as_ref().map(|zone| zone.as_str().to_owned()),
-                state: node.state.to_string(),
-                sight: match sight {
-                    NodeSight::Reachable => "reachable",
-                    NodeSight::Unreachable => "unreachable",
-                    NodeSight::Lost => "lost",
-                }
-                .to_owned(),
-                myself: node.id == self.myself,
-                shards: topology.groups_of(node.id).count(),
-                leads: view.leaders.values().filter(|leader| **leader == node.id).count(),
-                keys: pulse.map(|pulse| pulse.keys),
-                disk_bytes: pulse.map(|pulse| pulse.disk_bytes),
-                index_bytes: pulse.map(|pulse| pulse.index_bytes),
-                version: pulse.map(|pulse| pulse.version.clone()),
-            }
-        });
-        let nodes: Vec<_> = nodes.collect();
-        Some(ClusterStatus {
+        Told { myself: member.id(), pulses, sights, led }
+    }
+
+    fn status(&self, topology: &Topology) -> ClusterStatus {
+        let ClusterId(_) = topology.cluster();
+        ClusterStatus {
             cluster: topology.cluster().to_string(),
             epoch: topology.epoch().0,
-            state: condition(&topology, &sights, &shards),
+            state: self.condition(topology),
             replication_factor: topology.replication_factor().get(),
-            meta_leader: view.leaders.get(&META_GROUP).map(|node| node.0),
-            nodes,
-            shards,
-        })
+            meta_leader: self.led.get(&META_GROUP).map(|(node, _)| node.0),
+            nodes: topology.nodes().map(|node| self.node(topology, node)).collect(),
+            shards: topology
+                .groups()
+                .map(|(shard, group)| self.shard(topology, shard, group))
+                .collect(),
+        }
     }
 
-    /// The last pulse of each node: as heard here if this node votes in the meta group, else by one that does.
-    async fn newest_pulses(self: &Arc<Self>, topology: &Topology) -> BTreeMap<u64, Pulse> {
-        let voters = topology.replicas(META_GROUP).map(|group| &group.voters);
-        let mut pulses: BTreeMap<u64, Pulse> = match voters {
-            Some(voters) if !voters.contains(&self.myself) => {
-                match self.ask_meta(Question::Heard, PATIENCE).await {
-                    Ok(Answer::News(news)) => news.heard.into_iter().collect(),
-                    _ => BTreeMap::new(),
-                }
-            }
-            _ => {
-                let known = self.known();
-                known.heard.pulses().map(|(node, pulse)| (node.0, pulse.clone())).collect()
-            }
+    fn condition(&self, topology: &Topology) -> Condition {
+        let reached = |node: &NodeId| {
+            self.sights.get(node).is_none_or(|sight| *sight == NodeSight::Reachable)
         };
-        pulses.insert(self.myself.0, self.pulse());
-        pulses
+        if topology.groups().any(|(shard, _)| !self.led.contains_key(&shard)) {
+            return Condition::Down;
+        }
+        let present = topology.nodes().len();
+        let whole = topology.groups().all(|(shard, group)| {
+            let wanted = usize::from(topology.factor_of(shard).get()).min(odd(present));
+            group.running.is_none()
+                && group.voters.len() >= wanted
+                && group.voters.iter().all(reached)
+        });
+        if whole { Condition::Ok } else { Condition::Degraded }
+    }
+
+    fn node(&self, topology: &Topology, node: &Node) -> NodeStatus {
+        let pulse = self.pulses.get(&node.id);
+        let sight = self.sights.get(&node.id).copied().unwrap_or(NodeSight::Unreachable);
+        NodeStatus {
+            id: node.id.0,
+            name: NodeName::of(topology.cluster(), node.id).to_string(),
+            client: node.client.to_string(),
+            peer: node.peer.to_string(),
+            zone: node.zone.as_ref().map(ToString::to_string),
+            state: node.state.to_string(),
+            sight: match Sight::from(sight) {
+                Sight::Reachable => "reachable",
+                Sight::Unreachable => "unreachable",
+                Sight::Lost => "lost",
+            }
+            .to_owned(),
+            myself: node.id == self.myself,
+            shards: topology.groups_of(node.id).count(),
+            leads: self.led.values().filter(|(leader, _)| *leader == node.id).count(),
+            keys: pulse.map(|pulse| pulse.keys),
+            disk_bytes: pulse.map(|pulse| pulse.disk_bytes),
+            index_bytes: pulse.map(|pulse| pulse.index_bytes),
+            version: pulse.map(|pulse| pulse.version.clone()),
+        }
+    }
+
+    fn shard(&self, topology: &Topology, shard: ShardId, group: &Replicas) -> ShardStatus {
+        let led = self.led.get(&shard);
+        let slots = topology.shards().slots_of(shard);
+        let moving = group.running.as_ref().map(|step| Moving {
+            add: step.add.iter().map(|node| node.0).collect(),
+            remove: step.remove.iter().map(|node| node.0).collect(),
+        });
+        ShardStatus {
+            shard: shard.0,
+            slots: slots.map(|slots| format!("{}-{}", slots.start(), slots.end())),
+            leader: led.map(|(node, _)| node.0),
+            term: led.map(|(_, led)| led.term),
+            voters: group.voters.iter().map(|node| node.0).collect(),
+            learners: group.learners().map(|node| node.0).collect(),
+            moving: moving.unwrap_or_default(),
+            pinned: group.pinned.map(|node| node.0),
+            last: led.and_then(|(_, led)| led.last),
+            committed: led.and_then(|(_, led)| led.committed),
+            applied: led.and_then(|(_, led)| led.applied),
+            lag: led.map(|(_, led)| led.lag.clone()).unwrap_or_default(),
+            log_held: led.map(|(_, led)| led.held),
+            snapshot_bytes: led.map(|(_, led)| led.snapshots.clone()).unwrap_or_default(),
+        }
     }
 }
 
-fn condition(
-    topology: &Topology,
-    sights: &BTreeMap<NodeId, NodeSight>,
-    shards: &[ShardStatus],
-) -> Condition {
-    if shards.iter().any(|shard| shard.leader.is_none()) {
-        return Condition::Down;
-    }
-    let away = |node: NodeId| sights.get(&node).is_some_and(|s| *s != NodeSight::Reachable);
-    let held = |(_, group): (ShardId, &aryavarth_cluster::Replicas)| {
-        group.running.is_none() && !group.voters.iter().any(|node| away(*node))
-    };
-    let active = topology.nodes_in(NodeState::Active).len();
-    let full = topology.groups().all(|(shard, group)| {
-        group.voters.len() >= aryavarth_cluster::group_size(topology.factor_of(shard), active, 0, 0)
-    });
-    match full && topology.groups().all(held) {
-        true => Condition::Ok,
-        false => Condition::Degraded,
-    }
-}
-
-fn describe(
-    topology: &Topology,
-    shard: ShardId,
-    leader: Option<NodeId>,
-    led: Option<&Led>,
-) -> ShardStatus {
-    let ids = |nodes: &aryavarth_cluster::NodeSet| nodes.iter().map(|node| node.0).collect();
-    let group = topology.replicas(shard);
-    let running = group.and_then(|group| group.running.as_ref());
-    let moving = running.map_or_else(Moving::default, |step| Moving {
-        add: ids(&step.add),
-        remove: ids(&step.remove),
-    });
-    let slots = topology.shards().slots_of(shard);
-    ShardStatus {
-        shard: shard.0,
-        slots: slots.map(|slots| format!("{}-{}", slots.start(), slots.end())),
-        leader: leader.map(|leader| leader.0),
-        term: led.map(|led| led.term),
-        voters: match led {
-            Some(led) => led.voters.iter().copied().collect(),
-            None => group.map(|group| ids(&group.voters)).unwrap_or_default(),
-        },
-        learners: match led {
-            Some(led) => led.learners.iter().copied().collect(),
-            None => Vec::new(),
-        },
-        moving,
-        pinned: group.and_then(|group| group.pinned).map(|node| node.0),
-        last: led.and_then(|led| led.last),
-        committed: led.and_then(|led| led.committed),
-        applied: led.and_then(|led| led.applied),
-        lag: led.map(|led| led.lag.clone()).unwrap_or_default(),
-        log_held: led.map(|led| led.held),
-        snapshot_bytes: led.map(|led| led.snapshots.clone()).unwrap_or_default(),
-    }
+/// The greatest odd number that is not above `number`, as there is one replica at least.
+fn odd(number: usize) -> usize {
+    if number.is_multiple_of(2) { number.saturating_sub(1).max(1) } else { number }
 }

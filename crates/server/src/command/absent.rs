@@ -48,7 +48,7 @@ const KINDS: &[(&str, &str)] = &[
          unsubscribe",
     ),
     ("scripts and functions", "eval eval_ro evalsha evalsha_ro fcall fcall_ro function script"),
-    ("Redis Cluster", "asking cluster migrate readonly readwrite restore-asking"),
+    ("moving of slots by clients: shards move by themselves", "migrate restore-asking"),
     ("replication", "failover psync replconf replicaof slaveof sync"),
     ("modules", "module"),
     ("monitoring of commands", "monitor"),

@@ -16,7 +16,7 @@ use super::transactions;
 use crate::acl::{LogContext, LogEvent, Reason};
 use crate::identity::REDIS_VERSION;
 use crate::resp::{Args, Protocol, Reply};
-use crate::session::{ReplyMode, Standing};
+use crate::session::{ReadFrom, ReplyMode, Standing};
 use crate::value::integer;
 
 /// `PING [message]`
@@ -179,7 +179,8 @@ pub(super) fn hello(
     reply.bulk(b"id");
     reply.integer(cx.session.client.id.0 as i64);
     reply.bulk(b"mode");
-    reply.bulk(b"standalone");
+    let clustered = cx.server().cluster.is_some();
+    reply.bulk(if clustered { b"cluster" } else { b"standalone" });
     reply.bulk(b"role");
     reply.bulk(b"master");
     reply.bulk(b"modules");
@@ -197,6 +198,7 @@ pub(super) fn reset(cx: &mut Context<'_, '_>, _: Args<'_>, reply: &mut Reply<'_>
     session.standing = if known { Standing::Known } else { Standing::Unknown };
     session.speak(Protocol::Two);
     session.replies = ReplyMode::On;
+    session.reads = ReadFrom::Leader;
     session.client.names().name.clear();
     session.client.no_evict.store(false, Ordering::Relaxed);
     session.client.no_touch.store(false, Ordering::Relaxed);
@@ -214,7 +216,7 @@ pub(super) fn quit(cx: &mut Context<'_, '_>, _: Args<'_>, reply: &mut Reply<'_>)
 
 /// `SELECT index`
 pub(super) fn select(
-    _: &mut Context<'_, '_>,
+    cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
@@ -226,7 +228,10 @@ pub(super) fn select(
         ))
     })?;
     if index != 0 {
-        return Err(CommandError::text("ERR DB index is out of range"));
+        return Err(CommandError::text(match cx.server().cluster {
+            Some(_) => "ERR SELECT is not allowed in cluster mode",
+            None => "ERR DB index is out of range",
+        }));
     }
     reply.ok();
     Ok(())

@@ -66,6 +66,8 @@ pub enum After {
     Nothing,
     /// A job, which writes the reply.
     Job(Job),
+    /// What writes the reply elsewhere and has been begun.
+    Elsewhere,
     /// A moment of the monotonic clock.
     Until(Duration),
 }

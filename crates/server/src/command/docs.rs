@@ -1,6 +1,7 @@
 //! What `COMMAND DOCS` says: a summary for each command, and its arguments as a tree.
 
 mod bitmap;
+mod cluster;
 mod connection;
 mod generic;
 mod server;
@@ -140,13 +141,14 @@ impl Argument {
     }
 }
 
-const GROUPS: [(&str, &[CommandDocs]); 6] = [
+const GROUPS: [(&str, &[CommandDocs]); 7] = [
     ("string", string::DOCS),
     ("bitmap", bitmap::DOCS),
     ("generic", generic::DOCS),
     ("transactions", transactions::DOCS),
     ("connection", connection::DOCS),
     ("server", server::DOCS),
+    ("cluster", cluster::DOCS),
 ];
 
 /// The documentation of a command, and the group it is in.

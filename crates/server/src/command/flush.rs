@@ -7,7 +7,8 @@
 //!
 //! No other write comes in between, and the reply says that the removals are as durable as any
 //! write. If the keys take several batches and the machine fails before the reply, some of them may
-//! be gone and others there. Memory is given back by the way, so `ASYNC` and `SYNC` are the same.
+//! be gone and others there. In a cluster the keys go whose shards this node leads. If it loses one
+//! meanwhile, some of the keys may be left, and the reply says so. Memory is given back by the way, so `ASYNC` and `SYNC` are the same.
 
 use std::sync::Arc;
 
@@ -15,8 +16,9 @@ use aryavarth::{ScanPosition, WriteBatch};
 
 use super::context::{Context, Place};
 use super::error::{CommandError, CommandResult};
+use super::scope::Scope;
 use super::view::View;
-use crate::proposer::Lane;
+use crate::proposer::{Footing, Lane};
 use crate::resp::{Args, Reply};
 use crate::server::Server;
 
@@ -29,6 +31,11 @@ const REMOVAL: usize = 40;
 const DEADLINE: usize = 8;
 /// Keys of one visit to the store.
 const STEP: usize = 1 << 16;
+
+/// What is answered if a shard was lost meanwhile.
+const LOST: CommandError = CommandError::text(
+    "TRYAGAIN This node leads some of its shards no more; of their keys some may be left",
+);
 
 /// `FLUSHALL [ASYNC|SYNC]`, `FLUSHDB [ASYNC|SYNC]`: there is one database.
 pub(super) fn flush_all(
@@ -56,12 +63,14 @@ pub(super) fn flush_all(
 
 /// Removes all keys while nobody else writes.
 fn remove_all(server: &Arc<Server>) -> CommandResult {
-    let mut position = Some(ScanPosition::START);
+    let (mut position, scope) = (Some(ScanPosition::START), Scope::led(server));
     let proposers = &server.proposers;
     let mut gathered: Vec<Gathered> = proposers.lanes().map(|_| Gathered::default()).collect();
     while let Some(at) = position {
         position = server.store.scan(at, STEP, |entry| {
-            gathered[proposers.lane_of(entry.key).index()].remove(entry.key);
+            if scope.has(entry.key) {
+                gathered[proposers.lane_of(entry.key).index()].remove(entry.key);
+            }
         })?;
         for (lane, gathered) in proposers.lanes().zip(&mut gathered) {
             for batch in gathered.full.drain(..) {
@@ -80,7 +89,18 @@ fn remove_all(server: &Arc<Server>) -> CommandResult {
 }
 
 fn propose(server: &Arc<Server>, lane: Lane, batch: WriteBatch) -> CommandResult {
-    let proposed = server.proposers.of(lane).hold().propose(batch);
+    let proposed = {
+        let mut state = server.proposers.of(lane).hold();
+        if let Some(cluster) = &server.cluster {
+            // Whoever leads the lane's shard now may write to it; nobody else can.
+            let seat = cluster.seats.seat(lane.shard());
+            let lease = seat.lease().filter(|_| !seat.is_closed()).ok_or(LOST)?;
+            if state.lead(lease.term) == Footing::Pending {
+                return Err(LOST);
+            }
+        }
+        state.propose(batch)
+    };
     Ok(server.await_settled(proposed)?)
 }
 
@@ -120,7 +140,7 @@ fn remove_in_transaction(cx: &mut Context<'_, '_>) -> CommandResult {
         && bytes <= MOST_BYTES
     {
         position = server.store.scan(at, STEP, |entry| {
-            if view.fate(entry.key, now).is_none() {
+            if Scope::All.has(entry.key) && view.fate(entry.key, now).is_none() {
                 bytes += entry.key.len() + REMOVAL;
                 keys.push(entry.key.to_vec());
             }

@@ -94,6 +94,10 @@ pub enum CommandId {
     Shutdown,
     Debug,
     Acl,
+    Cluster,
+    ReadOnly,
+    ReadWrite,
+    Asking,
     ObjectEncoding,
     ObjectFreq,
     ObjectHelp,
@@ -158,11 +162,33 @@ pub enum CommandId {
     AclLoad,
     AclDryRun,
     AclHelp,
+    ClusterSlots,
+    ClusterShards,
+    ClusterNodes,
+    ClusterInfo,
+    ClusterMyId,
+    ClusterMyShardId,
+    ClusterKeySlot,
+    ClusterCountKeysInSlot,
+    ClusterGetKeysInSlot,
+    ClusterLinks,
+    ClusterCountFailureReports,
+    ClusterReplicas,
+    ClusterSlaves,
+    ClusterStatus,
+    ClusterDrain,
+    ClusterUndrain,
+    ClusterRemove,
+    ClusterRebalance,
+    ClusterTransfer,
+    ClusterMeet,
+    ClusterReplicationFactor,
+    ClusterHelp,
 }
 
 impl CommandId {
     /// How many there are.
-    pub const COUNT: usize = CommandId::AclHelp as usize + 1;
+    pub const COUNT: usize = CommandId::ClusterHelp as usize + 1;
 
     /// Its number, below [`CommandId::COUNT`].
     pub const fn index(self) -> usize {

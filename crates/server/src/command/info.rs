@@ -15,6 +15,7 @@ use std::fmt::{Display, Write as _};
 
 use super::context::Context;
 use super::error::CommandResult;
+use super::following::Following;
 use crate::proposer::BatchError;
 use crate::resp::{Args, Reply};
 use crate::server::Server;
@@ -120,12 +121,19 @@ pub(super) fn info(
     Ok(())
 }
 
-/// `ROLE`: that of a master without replicas, the only one there is.
-pub(super) fn role(_: &mut Context<'_, '_>, _: Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+/// `ROLE`: that of a master. In a cluster its replicas are the nodes that follow in shards which it leads.
+pub(super) fn role(cx: &mut Context<'_, '_>, _: Args<'_>, reply: &mut Reply<'_>) -> CommandResult {
+    let following = cx.server().cluster.as_ref().map(Following::of).unwrap_or_default();
     reply.array(3);
     reply.bulk(b"master");
-    reply.integer(0);
-    reply.array(0);
+    reply.integer(following.offset as i64);
+    reply.array(following.followers.len());
+    for follower in following.followers {
+        reply.array(3);
+        reply.bulk(follower.address.host().as_bytes());
+        reply.bulk(follower.address.port().to_string().as_bytes());
+        reply.bulk(follower.offset.to_string().as_bytes());
+    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use aryavarth::ScanPosition;
 
 use super::context::{Context, Value};
 use super::error::{CommandError, CommandResult};
+use super::scope::Scope;
 use super::view::View;
 use crate::resp::{Args, Reply};
 use crate::server::Server;
@@ -21,6 +22,8 @@ const TRIES: usize = 100;
 const STEP: usize = 256;
 /// How often the store is asked again for the number of its keys while it changes.
 const COUNTS: usize = 16;
+/// Keys looked at in one visit to the store to count them.
+const COUNT_STEP: usize = 1 << 16;
 
 /// `DEL key [key …]`, `UNLINK key [key …]`: memory is given back by the way, so they are the same.
 pub(super) fn del(
@@ -159,6 +162,10 @@ pub(super) fn db_size(
     _: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
+    let scope = Scope::of(cx);
+    if scope != Scope::All {
+        return count_shards(cx, scope, reply);
+    }
     if !cx.sees_unsettled() {
         reply.integer(cx.server().store.len() as i64);
         return Ok(());
@@ -190,6 +197,33 @@ pub(super) fn db_size(
     Ok(())
 }
 
+/// `DBSIZE` in a cluster. Keys are not counted by shard: unless all of the store is meant, they are looked
+/// at one by one.
+fn count_shards(cx: &mut Context<'_, '_>, scope: Scope, reply: &mut Reply<'_>) -> CommandResult {
+    let view = View::of(cx);
+    cx.run_elsewhere(reply, move |server, reply| {
+        view.await_settled(server);
+        let now = server.store.now();
+        let at_once = if view.is_bare() { scope.count_at_once(server)? } else { None };
+        let count = match at_once {
+            Some(count) => count,
+            None => {
+                let mut count = view.unsettled(now).filter(|key| scope.has(key)).count() as u64;
+                let mut position = Some(ScanPosition::START);
+                while let Some(at) = position {
+                    position = server.store.scan(at, COUNT_STEP, |entry| {
+                        let counts = view.fate(entry.key, now).is_none() && scope.has(entry.key);
+                        count += u64::from(counts);
+                    })?;
+                }
+                count
+            }
+        };
+        reply.integer(count as i64);
+        Ok(())
+    })
+}
+
 /// The keys of all unsettled effects, each once. What the command says depends on them.
 fn unsettled_keys(cx: &mut Context<'_, '_>) -> HashSet<Vec<u8>> {
     let mut keys = HashSet::new();
@@ -208,18 +242,19 @@ pub(super) fn random_key(
     _: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
+    let scope = Scope::of(cx);
     if cx.is_spread() {
         let view = View::of(cx);
         return cx.run_elsewhere(reply, move |server, reply| {
             view.await_settled(server);
-            reply.bulk_or_null(settled_key(server)?.as_deref());
+            reply.bulk_or_null(settled_key(server, &scope)?.as_deref());
             Ok(())
         });
     }
     let store = cx.server().store.clone();
     for _ in 0..TRIES {
         let Some(key) = store.random_key(random)? else { break };
-        if cx.exists(&key)? {
+        if scope.has(&key) && cx.exists(&key)? {
             reply.bulk(&key);
             return Ok(());
         }
@@ -227,7 +262,7 @@ pub(super) fn random_key(
     let mut removed = HashSet::new();
     if cx.sees_unsettled() {
         for key in unsettled_keys(cx) {
-            if cx.exists(&key)? {
+            if scope.has(&key) && cx.exists(&key)? {
                 reply.bulk(&key);
                 return Ok(());
             }
@@ -238,22 +273,22 @@ pub(super) fn random_key(
         reply.null();
         return Ok(());
     }
-    // Nearly all that the store has are expired or gone.
+    // Nearly all that the store has are expired or gone, or not asked for.
     cx.run_elsewhere(reply, move |server, reply| {
-        reply.bulk_or_null(first_key(server, &removed)?.as_deref());
+        reply.bulk_or_null(first_key(server, &scope, &removed)?.as_deref());
         Ok(())
     })
 }
 
 /// A key that the store has.
-fn settled_key(server: &Arc<Server>) -> Result<Option<Vec<u8>>, aryavarth::Error> {
+fn settled_key(server: &Arc<Server>, scope: &Scope) -> Result<Option<Vec<u8>>, aryavarth::Error> {
     for _ in 0..TRIES {
         let Some(key) = server.store.random_key(random)? else { break };
-        if server.store.contains(&key)? {
+        if scope.has(&key) && server.store.contains(&key)? {
             return Ok(Some(key));
         }
     }
-    first_key(server, &HashSet::new())
+    first_key(server, scope, &HashSet::new())
 }
 
 fn random() -> u64 {
@@ -268,12 +303,13 @@ fn random() -> u64 {
 /// Some key that the store has and that is not among `removed`.
 fn first_key(
     server: &Arc<Server>,
+    scope: &Scope,
     removed: &HashSet<Vec<u8>>,
 ) -> Result<Option<Vec<u8>>, aryavarth::Error> {
     let (mut found, mut position) = (None, Some(ScanPosition::START));
     while let Some(at) = position {
         position = server.store.scan(at, STEP, |entry| {
-            if found.is_none() && !removed.contains(entry.key) {
+            if found.is_none() && scope.has(entry.key) && !removed.contains(entry.key) {
                 found = Some(entry.key.to_vec());
             }
         })?;

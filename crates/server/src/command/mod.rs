@@ -14,6 +14,7 @@ pub(crate) mod acl;
 mod apart;
 mod bits;
 mod client;
+mod cluster;
 mod config;
 mod connection;
 mod context;
@@ -24,6 +25,7 @@ mod error;
 mod expiry;
 pub mod flags;
 mod flush;
+mod following;
 mod help;
 pub mod id;
 mod info;
@@ -38,6 +40,7 @@ mod parts;
 mod persist;
 mod route;
 mod scan;
+mod scope;
 mod specs;
 mod strings;
 pub mod table;
@@ -208,6 +211,31 @@ fn dispatch(cx: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> 
         Id::AclLoad => acl::load(cx, args, reply),
         Id::AclDryRun => acl::dry_run(cx, args, reply),
         Id::AclHelp => acl::help(cx, args, reply),
+
+        // the cluster
+        Id::ReadOnly => cluster::read_only(cx, args, reply),
+        Id::ReadWrite => cluster::read_write(cx, args, reply),
+        Id::Asking => cluster::asking(cx, args, reply),
+        Id::ClusterSlots => cluster::slots(cx, args, reply),
+        Id::ClusterShards => cluster::shards(cx, args, reply),
+        Id::ClusterNodes => cluster::nodes(cx, args, reply),
+        Id::ClusterInfo => cluster::info(cx, args, reply),
+        Id::ClusterMyId | Id::ClusterMyShardId => cluster::my_id(cx, args, reply),
+        Id::ClusterKeySlot => cluster::key_slot(cx, args, reply),
+        Id::ClusterCountKeysInSlot => cluster::count_keys_in_slot(cx, args, reply),
+        Id::ClusterGetKeysInSlot => cluster::get_keys_in_slot(cx, args, reply),
+        Id::ClusterLinks => cluster::links(cx, args, reply),
+        Id::ClusterCountFailureReports => cluster::count_failure_reports(cx, args, reply),
+        Id::ClusterReplicas | Id::ClusterSlaves => cluster::replicas(cx, args, reply),
+        Id::ClusterStatus => cluster::status(cx, args, reply),
+        Id::ClusterDrain => cluster::drain(cx, args, reply),
+        Id::ClusterUndrain => cluster::undrain(cx, args, reply),
+        Id::ClusterRemove => cluster::remove(cx, args, reply),
+        Id::ClusterRebalance => cluster::rebalance(cx, args, reply),
+        Id::ClusterTransfer => cluster::transfer(cx, args, reply),
+        Id::ClusterMeet => cluster::meet(cx, args, reply),
+        Id::ClusterReplicationFactor => cluster::replication_factor(cx, args, reply),
+        Id::ClusterHelp => cluster::help(cx, args, reply),
 
         _ => Err(CommandError::new(format!("ERR '{}' is not here yet", cx.spec.full_name))),
     }

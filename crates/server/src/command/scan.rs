@@ -2,7 +2,8 @@
 //!
 //! A cursor of `SCAN` is the number of a [`ScanPosition`]: a key that is there from the first call to
 //! the last is shown at least once. In a transaction, keys that are not settled yet are shown by the
-//! call with cursor 0, and those that the transaction has removed by none.
+//! call with cursor 0, and those that the transaction has removed by none. In a cluster, the keys are
+//! those of the command's [`Scope`]; positions are the same on every node.
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use aryavarth::ScanPosition;
 
 use super::context::Context;
 use super::error::{CommandError, CommandResult};
+use super::scope::Scope;
 use super::view::View;
 use crate::resp::{Args, Protocol, Reply};
 use crate::server::Server;
@@ -36,18 +38,18 @@ pub(super) fn keys(
     if let Prefix::Exact(key) = glob::prefix(pattern) {
         // One lookup rather than one of every key.
         cx.turn_to(key);
-        let found = cx.exists(key)?;
+        let found = Scope::of(cx).has(key) && cx.exists(key)?;
         reply.array(usize::from(found));
         if found {
             reply.bulk(key);
         }
         return Ok(());
     }
-    let (view, pattern) = (View::of(cx), pattern.to_vec());
+    let (view, scope, pattern) = (View::of(cx), Scope::of(cx), pattern.to_vec());
     cx.run_elsewhere(reply, move |server, reply| {
         view.await_settled(server);
         let mut found = Found::new(reply.protocol());
-        all_keys(server, &view, &pattern, &mut found)?;
+        all_keys(server, &view, &scope, &pattern, &mut found)?;
         found.show(reply);
         Ok(())
     })
@@ -56,16 +58,18 @@ pub(super) fn keys(
 fn all_keys(
     server: &Arc<Server>,
     view: &View,
+    scope: &Scope,
     pattern: &[u8],
     found: &mut Found,
 ) -> aryavarth::Result<()> {
     let matches = Matches::new(Some(pattern));
+    let accept = |key: &[u8]| scope.has(key) && matches.accept(key);
     let now = server.store.now();
-    view.unsettled(now).filter(|key| matches.accept(key)).for_each(|key| found.add(key));
+    view.unsettled(now).filter(|key| accept(key)).for_each(|key| found.add(key));
     let mut position = Some(ScanPosition::START);
     while let Some(at) = position {
         position = server.store.scan(at, STEP, |entry| {
-            if view.fate(entry.key, now).is_none() && matches.accept(entry.key) {
+            if view.fate(entry.key, now).is_none() && accept(entry.key) {
                 found.add(entry.key);
             }
         })?;
@@ -97,14 +101,14 @@ pub(super) fn scan(
     reply: &mut Reply<'_>,
 ) -> CommandResult {
     let asked = parse(args)?;
-    let view = View::of(cx);
+    let (view, scope) = (View::of(cx), Scope::of(cx));
     let is_short = asked.count <= AT_ONCE && cx.server().store.len() <= LARGE_STORE;
     if is_short && !view.has_to_wait() {
-        return Ok(go_over(cx.server(), &view, &asked, reply)?);
+        return Ok(go_over(cx.server(), &view, &scope, &asked, reply)?);
     }
     cx.run_elsewhere(reply, move |server, reply| {
         view.await_settled(server);
-        Ok(go_over(server, &view, &asked, reply)?)
+        Ok(go_over(server, &view, &scope, &asked, reply)?)
     })
 }
 
@@ -112,11 +116,12 @@ pub(super) fn scan(
 fn go_over(
     server: &Arc<Server>,
     view: &View,
+    scope: &Scope,
     asked: &Scan,
     reply: &mut Reply<'_>,
 ) -> aryavarth::Result<()> {
     let matches = Matches::new(asked.pattern.as_deref());
-    let accept = |key: &[u8]| asked.kind == Kind::Strings && matches.accept(key);
+    let accept = |key: &[u8]| asked.kind == Kind::Strings && scope.has(key) && matches.accept(key);
     let (now, is_first) = (server.store.now(), asked.from == ScanPosition::START);
     let mut found = Found::new(reply.protocol());
     if is_first {

@@ -49,13 +49,14 @@ impl CommandSpec {
     }
 }
 
-const GROUPS: [&[CommandSpec]; 6] = [
+const GROUPS: [&[CommandSpec]; 7] = [
     specs::string::ROWS,
     specs::bitmap::ROWS,
     specs::generic::ROWS,
     specs::transactions::ROWS,
     specs::connection::ROWS,
     specs::server::ROWS,
+    specs::cluster::ROWS,
 ];
 
 const COUNT: usize = {

@@ -19,7 +19,7 @@ use super::id::CommandId;
 use super::keys::KeyPosition;
 use super::route::{self, Confirmed, Stay, Verdict};
 use super::table::{self, CommandSpec};
-use super::{absent, dispatch, transactions};
+use super::{absent, cluster, dispatch, transactions};
 use crate::clock;
 use crate::net::{Caution, MOST_FETCHES, Output, WorkerHandle};
 use crate::proposer::{Access, Holding, Lane, Lanes, NotedLanes, State};
@@ -282,6 +282,7 @@ impl<'s> Turn<'s> {
         match after {
             After::Nothing => Flow::Next,
             After::Until(moment) => Flow::Rest(Wait::Until(moment)),
+            After::Elsewhere => Flow::Rest(Wait::Job),
             After::Job(job) => {
                 let job = self.still_leading(stay, spec, job);
                 self.server.jobs.run(self.worker, session, spec.id, job);
@@ -463,13 +464,7 @@ pub(super) fn resolve(name: &[u8], args: Args<'_>) -> Result<&'static CommandSpe
     let spec = match args.get(1) {
         Some(sub) if !spec.subcommands.is_empty() => match table::find_subcommand(spec, sub) {
             Some(found) => found,
-            None => {
-                return Err(CommandError::new(format!(
-                    "ERR unknown subcommand '{}'. Try {} HELP.",
-                    String::from_utf8_lossy(&sub[..sub.len().min(128)]),
-                    spec.name.to_uppercase()
-                )));
-            }
+            None => return Err(unknown_subcommand(spec, sub)),
         },
         _ => spec,
     };
@@ -478,6 +473,17 @@ pub(super) fn resolve(name: &[u8], args: Args<'_>) -> Result<&'static CommandSpe
     } else {
         Err(CommandError::WrongArguments(spec.full_name))
     }
+}
+
+/// Redis' own words for a subcommand that there is not, or plain words for one that only Redis has.
+fn unknown_subcommand(spec: &CommandSpec, name: &[u8]) -> CommandError {
+    let container = spec.name.to_uppercase();
+    let shown = String::from_utf8_lossy(&name[..name.len().min(128)]);
+    let reason = if spec.id == CommandId::Cluster { cluster::refusal(name) } else { None };
+    CommandError::new(match reason {
+        Some(reason) => format!("ERR {container} {} is not here: {reason}", shown.to_uppercase()),
+        None => format!("ERR unknown subcommand '{shown}'. Try {container} HELP."),
+    })
 }
 
 /// Redis' own words for a command it does not know; plain words for one that is not here.

@@ -64,6 +64,11 @@ impl View {
         view
     }
 
+    /// Whether nothing that is not settled has to be laid over the store.
+    pub(super) fn is_bare(&self) -> bool {
+        self.unsettled.is_empty()
+    }
+
     /// Whether it is there only after a wait, which no worker may do.
     pub(super) fn has_to_wait(&self) -> bool {
         !self.after.is_empty()

@@ -9,7 +9,7 @@ use aryavarth::Durability;
 
 use super::refusal::Refusal;
 use super::table::Config;
-use super::types::LogLevel;
+use super::types::{LogLevel, Switch};
 
 /// A setting of ours under the name and in the words of Redis.
 pub struct Face {
@@ -47,7 +47,7 @@ pub enum Change {
 }
 
 /// The faces.
-pub const FACES: [Face; 2] = [
+pub const FACES: [Face; 3] = [
     Face {
         name: "appendfsync",
         of: "durability",
@@ -67,6 +67,17 @@ pub const FACES: [Face; 2] = [
                 "no" => Durability::Os,
                 _ => return Err(Refusal::NotOneOf(&["everysec", "always", "no"])),
             };
+            Ok(())
+        },
+    },
+    Face {
+        name: "cluster-enabled",
+        of: "cluster",
+        help: "the same",
+        show: |config| config.cluster.word().to_owned(),
+        amend: |config, text| {
+            config.cluster = Switch::from_word(&text.to_ascii_lowercase())
+                .ok_or(Refusal::NotOneOf(&["yes", "no"]))?;
             Ok(())
         },
     },
@@ -97,18 +108,12 @@ pub const FACES: [Face; 2] = [
 ];
 
 /// The constants.
-pub const CONSTANTS: [Constant; 10] = [
+pub const CONSTANTS: [Constant; 9] = [
     Constant {
         name: "appendonly",
         value: "yes",
         why: "the log is the database: it cannot be switched off",
         change: Change::SameOnly,
-    },
-    Constant {
-        name: "cluster-enabled",
-        value: "no",
-        why: "this server stands alone",
-        change: Change::Never,
     },
     Constant { name: "databases", value: "1", why: "there is one database", change: Change::Never },
     Constant {
@@ -138,7 +143,7 @@ pub const CONSTANTS: [Constant; 10] = [
     Constant {
         name: "replica-read-only",
         value: "yes",
-        why: "there are no replicas",
+        why: "no client writes to a replica",
         change: Change::SameOnly,
     },
     Constant {
@@ -150,7 +155,7 @@ pub const CONSTANTS: [Constant; 10] = [
     Constant {
         name: "slave-read-only",
         value: "yes",
-        why: "there are no replicas",
+        why: "no client writes to a replica",
         change: Change::SameOnly,
     },
 ];

@@ -119,7 +119,10 @@ impl Target {
     fn is_fixed(&self) -> bool {
         match self {
             Target::Setting(setting) => setting.reach != Reach::Live,
-            Target::Face(_) => false,
+            // As the setting it shows.
+            Target::Face(face) => {
+                Setting::find(face.of).is_some_and(|setting| setting.reach != Reach::Live)
+            }
             Target::Constant(constant) => constant.change == Change::Never,
         }
     }

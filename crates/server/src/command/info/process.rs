@@ -19,7 +19,8 @@ pub(super) fn server(page: &mut Page, server: &Server) {
     page.line("redis_git_sha1", "00000000");
     page.line("redis_git_dirty", 0);
     page.line("redis_build_id", 0);
-    page.line("redis_mode", "standalone");
+    let mode = if server.cluster.is_some() { "cluster" } else { "standalone" };
+    page.line("redis_mode", mode);
     page.line("os", machine::system());
     page.line("arch_bits", usize::BITS);
     page.line("monotonic_clock", "POSIX clock_gettime");

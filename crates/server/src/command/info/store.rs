@@ -2,8 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
+use aryavarth_cluster::NodeSight;
+
 use super::Page;
 use super::process::percentile;
+use crate::command::following::Following;
 use crate::server::Server;
 
 /// `# Persistence`
@@ -56,15 +59,28 @@ pub(super) fn persistence(page: &mut Page, server: &Server) {
     }
 }
 
-/// `# Replication`: there is none.
+/// `# Replication`: in a cluster, who follows in the shards that this node leads.
 pub(super) fn replication(page: &mut Page, server: &Server) {
+    let following = server.cluster.as_ref().map(Following::of).unwrap_or_default();
     page.heading("Replication");
     page.line("role", "master");
-    page.line("connected_slaves", 0);
+    page.line("connected_slaves", following.followers.len());
+    for (number, follower) in following.followers.iter().enumerate() {
+        let state = match follower.sight {
+            NodeSight::Reachable => "online",
+            NodeSight::Unreachable | NodeSight::Lost => "offline",
+        };
+        let (ip, port) = (follower.address.host(), follower.address.port());
+        let (offset, lag) = (follower.offset, follower.silent_for.as_secs());
+        page.line(
+            &format!("slave{number}"),
+            format_args!("ip={ip},port={port},state={state},offset={offset},lag={lag}"),
+        );
+    }
     page.line("master_failover_state", "no-failover");
     page.line("master_replid", &server.run_id);
     page.line("master_replid2", "0".repeat(40));
-    page.line("master_repl_offset", 0);
+    page.line("master_repl_offset", following.offset);
     page.line("second_repl_offset", -1);
     page.line("repl_backlog_active", 0);
     page.line("repl_backlog_size", 0);
@@ -72,14 +88,38 @@ pub(super) fn replication(page: &mut Page, server: &Server) {
     page.line("repl_backlog_histlen", 0);
 }
 
-/// `# Cluster`: there is none.
-pub(super) fn cluster(page: &mut Page, _: &Server) {
+/// `# Cluster`
+pub(super) fn cluster(page: &mut Page, server: &Server) {
     page.heading("Cluster");
-    page.line("cluster_enabled", 0);
+    page.line("cluster_enabled", u8::from(server.cluster.is_some()));
+    let Some(cluster) = &server.cluster else { return };
+    let view = cluster.views.newest();
+    let (mut led, mut followed, mut leaderless, mut terms) = (0, 0, 0, 0);
+    for (_, group) in cluster.seats.groups() {
+        let leadership = group.leadership().borrow().clone();
+        terms += leadership.term.0;
+        match leadership.leader {
+            None => leaderless += 1,
+            Some(leader) if leader.node == group.node() => led += 1,
+            Some(_) => followed += 1,
+        }
+    }
+    if let (Some(node), Some(topology)) = (view.myself, &view.topology) {
+        page.line("aryavarth_cluster", topology.cluster());
+        page.line("aryavarth_cluster_node", node);
+        page.line("aryavarth_cluster_epoch", topology.epoch());
+        page.line("aryavarth_cluster_nodes", topology.nodes().len());
+        page.line("aryavarth_cluster_shards", topology.shards().get());
+    }
+    page.line("aryavarth_cluster_led", led);
+    page.line("aryavarth_cluster_followed", followed);
+    page.line("aryavarth_cluster_leaderless", leaderless);
+    // Each change of a leader, tried or done, begins a term.
+    page.line("aryavarth_cluster_terms", terms);
 }
 
 /// `# Keyspace`. Keys that expire are counted by their records, which may be too many until
-/// compaction has passed.
+/// compaction has passed. In a cluster the keys of all replicas here count, led or not.
 pub(super) fn keyspace(page: &mut Page, server: &Server) {
     let store = server.store.stats();
     page.heading("Keyspace");

@@ -1,6 +1,7 @@
 //! The rows of the table, a file for each group of commands.
 
 pub(super) mod bitmap;
+pub(super) mod cluster;
 pub(super) mod connection;
 pub(super) mod generic;
 mod keys;

@@ -70,7 +70,7 @@ fn server(sky: &Sky) -> Arc<Server> {
     config.io_threads = 1;
     let tls = Tls::new(tls::load(&config).unwrap());
     let disk = Arc::new(SimDisk::new());
-    let mut server = assemble(disk, config, &Sources::default(), tls).unwrap();
+    let (mut server, _) = assemble(disk, config, &Sources::default(), tls).unwrap();
     let slow = |lane| Arc::new(SlowLog(Lane(lane), Arc::clone(sky))) as Arc<dyn Log>;
     Arc::get_mut(&mut server).unwrap().proposers =
         Proposers::new(Routing::FirstByte { lanes: 2 }, [slow(0), slow(1)]);
