@@ -436,7 +436,8 @@ impl Group {
     }
 
     /// On the leader: lets `to` lead instead. It must be a voter that has almost all of the log. From the
-    /// call on this node proposes nothing more and its lease is void.
+    /// call on this node proposes nothing more and its lease is void. If `to` does not come to lead, whoever
+    /// wins an election does: perhaps this node again, in another term.
     ///
     /// # Errors
     /// [`Error::NotLeader`]; [`Error::Timeout`] if it does not lead within two elections.
@@ -448,13 +449,36 @@ impl Group {
             }
             self.0.handed_over.store(before.term.0, Ordering::SeqCst);
             self.0.raft.trigger().transfer_leader(to.0).await?;
-            self.wait_metrics(2 * self.0.timing.lease(), |metrics| {
-                let now = leadership(metrics);
-                let led = now.leader.is_some_and(|leader| leader.node == to);
-                (led && now.term > before.term).then_some(())
-            })
-            .await
+            let patience = 2 * self.0.timing.lease();
+            let outcome = self
+                .wait_metrics(patience, |metrics| {
+                    let now = leadership(metrics);
+                    let led = now.leader.is_some_and(|leader| leader.node == to);
+                    (led && now.term > before.term).then_some(())
+                })
+                .await;
+            if outcome.is_err() {
+                let group = self.clone();
+                tokio::spawn(async move { group.resign(before.term).await });
+            }
+            outcome
         })
+    }
+
+    /// Ends the leadership of a term in which this node proposes nothing any more: openraft would keep it
+    /// for ever if whom it was handed to is dead.
+    async fn resign(&self, term: Term) {
+        let led = |metrics: &RaftMetrics<TypeConfig>| {
+            let now = leadership(metrics);
+            now.term == term && now.role == Role::Leader
+        };
+        if !led(&self.0.metrics.borrow_watched()) {
+            return;
+        }
+        self.0.raft.runtime_config().heartbeat(false);
+        let ended = |metrics: &RaftMetrics<TypeConfig>| (!led(metrics)).then_some(());
+        while let Err(Error::Timeout) = self.wait_metrics(self.0.timing.lease(), ended).await {}
+        self.0.raft.runtime_config().heartbeat(true);
     }
 
     /// On the leader: lets the voter lead that is furthest, if there is another.

@@ -23,6 +23,7 @@ use crate::listener::{Forwarded, Listener, Seats};
 use crate::peers::{CONNECTION_WINDOW, MAX_MESSAGE, Peers, STREAM_WINDOW, failure};
 use crate::proto;
 use crate::proto::peer_server::PeerServer;
+use crate::status::Role;
 use crate::store::NodeStore;
 use crate::syncer::Syncer;
 use crate::tls::Tls;
@@ -218,6 +219,21 @@ impl Node {
             }
             self.open(shard).await
         })
+    }
+
+    /// Starts the group of a shard anew from what the store has of it, if it has stopped: as after a
+    /// full disk on which there is room again.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchShard`], [`Error::ShardExists`] if it has not stopped, or what the store says.
+    pub async fn reopen_group(&self, shard: ShardId) -> Result<Group> {
+        let _changing = self.changing.lock().await;
+        let group = self.group(shard)?;
+        if group.leadership().borrow().role != Role::Stopped {
+            return Err(Error::ShardExists { shard });
+        }
+        group.stop().await;
+        self.open(shard).await
     }
 
     async fn open(&self, shard: ShardId) -> Result<Group> {
