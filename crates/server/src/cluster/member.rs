@@ -215,6 +215,7 @@ impl Member {
         tokio::spawn(Arc::clone(self).keep_pulsing());
         tokio::spawn(Arc::clone(self).keep_replicas());
         tokio::spawn(Arc::clone(self).keep_purging());
+        tokio::spawn(Arc::clone(self).keep_clocks());
         tokio::spawn(Arc::clone(self).reconcile());
     }
 
@@ -262,10 +263,18 @@ impl Member {
     async fn watch_leader(self: Arc<Self>, group: Group) {
         let mut leadership = group.leadership();
         loop {
-            let (term, leader) = {
+            let (term, leader, ready) = {
                 let now = leadership.borrow_and_update();
-                (now.term.0, now.leader.as_ref().map(|leader| leader.node))
+                (now.term.0, now.leader.as_ref().map(|leader| leader.node), now.ready)
             };
+            if ready {
+                match self.take_over_clock(&group) {
+                    Ok(()) => self.around.seats.seat(group.shard()).note_ready(term),
+                    Err(error) => {
+                        tracing::error!(shard = %group.shard(), %error, "cannot lead the shard");
+                    }
+                }
+            }
             if let Some(leader) = leader {
                 self.note_leaders([(group.shard(), term, leader)]);
             }
