@@ -83,6 +83,8 @@ impl Replayed {
 
     /// Takes note of a state. Returns the places whose effects are to reach the index now.
     pub fn state(&mut self, shard: ShardId, state: State, segment: SegmentId) -> Vec<Place> {
+        #[cfg(feature = "simulation")]
+        let state = forgetful(state);
         self.states.insert(shard, segment);
         let log = self.tables.shards.entry(shard).or_default();
         let is_dead = |place: &Place| state.is_dead(place.first);
@@ -156,6 +158,17 @@ impl Replayed {
         }
         (Replicas::new(self.tables), damage)
     }
+}
+
+/// A state without its truncations, if that bug is planted.
+#[cfg(feature = "simulation")]
+fn forgetful(mut state: State) -> State {
+    use crate::planted::{Planted, is_planted};
+
+    if is_planted(Planted::TruncationForgotten) {
+        state.dead.clear();
+    }
+    state
 }
 
 /// Finds the newest configuration that is applied, if it is newer than the state.
