@@ -7,6 +7,7 @@
 mod backup;
 mod bench;
 mod cli;
+mod cluster;
 mod compact;
 mod completions;
 mod copy;
@@ -199,6 +200,7 @@ fn dispatch(command: Command, context: &Context, output: &mut Output) -> Result<
         Command::Log(arguments) => log::run(&arguments, context, output),
         Command::Bench(arguments) => bench::run(&arguments, context, output),
         Command::Serve(arguments) => serve::run(arguments),
+        Command::Cluster(arguments) => cluster::run(&arguments, context, output),
         Command::Completions(arguments) => completions::run(&arguments, output),
     }
 }
