@@ -161,10 +161,7 @@ impl Listener {
         }
     }
 
-    pub async fn receive(
-        &self,
-        mut parts: impl Parts,
-    ) -> Result<proto::SnapshotReply, Status> {
+    pub async fn receive(&self, mut parts: impl Parts) -> Result<proto::SnapshotReply, Status> {
         let Some(snapshot_part::Part::Head(head)) = self.next_part(&mut parts).await? else {
             return Err(Status::invalid_argument("a snapshot begins with its head"));
         };

@@ -29,10 +29,10 @@ use crate::link::Link;
 use crate::peers::{Peer, Peers, say};
 use crate::progress::{Progress, Transfers};
 use crate::proto::{self, answer, request, snapshot_part};
-use crate::snapshot::SnapshotData;
-use crate::types::{LogId, Member, TypeConfig, Vote, entry_id};
 #[cfg(feature = "simulation")]
 use crate::runtime;
+use crate::snapshot::SnapshotData;
+use crate::types::{LogId, Member, TypeConfig, Vote, entry_id};
 use crate::{membership, wire};
 
 /// Messages with entries on their way to one follower.

@@ -134,11 +134,7 @@ fn gather(
 }
 
 /// Syncs once, and tells all.
-fn complete(
-    group: &mut Vec<Completion>,
-    sync: &impl Fn() -> Result<()>,
-    failed: &OnceLock<Error>,
-) {
+fn complete(group: &mut Vec<Completion>, sync: &impl Fn() -> Result<()>, failed: &OnceLock<Error>) {
     if failed.get().is_none()
         && let Err(error) = sync()
     {

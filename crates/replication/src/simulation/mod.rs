@@ -15,7 +15,7 @@ mod inspect;
 mod network;
 
 pub use host::{Host, Pace};
-pub use inspect::{SeenVote, read_voters, read_vote};
+pub use inspect::{SeenVote, read_vote, read_voters};
 pub use network::{Fate, Kind, Lane, Letter, SimNetwork, Weather};
 
 pub(crate) use network::{SimBulk, Station};

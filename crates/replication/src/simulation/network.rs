@@ -330,9 +330,8 @@ impl SimBulk {
                 let arrived = stream::unfold(arrived, |mut arrived| async {
                     arrived.recv().await.map(|part| (Ok(part), arrived))
                 });
-                let receive = |listener: Listener| async move {
-                    listener.receive(Box::pin(arrived)).await
-                };
+                let receive =
+                    |listener: Listener| async move { listener.receive(Box::pin(arrived)).await };
                 outcome = Some(self.there(receive).await?);
             }
             if arriving.send(part).await.is_err() {

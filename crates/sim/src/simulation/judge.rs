@@ -32,7 +32,8 @@ impl World {
         self.agree().await?;
         self.check()?;
         for (key, calls) in self.history.by_key() {
-            linear::check(&calls).map_err(|why| format!("key {key:?} is not linearizable: {why}"))?;
+            linear::check(&calls)
+                .map_err(|why| format!("key {key:?} is not linearizable: {why}"))?;
         }
         Ok(())
     }
@@ -98,7 +99,8 @@ impl World {
             match &first {
                 None => first = Some((machine.id, records)),
                 Some((id, known)) if *known != records => {
-                    let differs = known.iter().find(|(key, value)| records.get(*key) != Some(value));
+                    let differs =
+                        known.iter().find(|(key, value)| records.get(*key) != Some(value));
                     return Err(format!(
                         "nodes {id} and {} differ: {} and {} records, e.g. {differs:?}",
                         machine.id,

@@ -11,8 +11,8 @@
 //!
 //! An entry is *chosen* when a replica first acts on its being committed. At that moment a majority of the
 //! voters must have it on their disks, by what was synced and not by what anybody says. After that no
-//! replica may act on another entry of that index, none that has it may drop it, and every later leader
-//! must have it.
+//! replica may act on another entry of that index, none that has it may drop it, and every leader of a term
+//! after the one it was committed in must have it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aryavarth::Effect;
 use aryavarth_replication::entry_log::{LoggedEntry, LoggedPayload, NewEntry, Payload};
-use aryavarth_replication::simulation::{SeenVote, read_voters, read_vote};
+use aryavarth_replication::simulation::{SeenVote, read_vote, read_voters};
 use aryavarth_replication::{EntryId, EntryIndex, NodeId, ShardId, Term};
 
 use super::trace::{Fnv, Trace};
@@ -112,9 +112,16 @@ impl View {
 struct Chosen {
     term: Term,
     contents: u64,
+    /// No earlier than the term whose leader committed it.
+    committed_in: Option<Term>,
 }
 
 impl Chosen {
+    fn of(seen: &Seen, by: &Replica) -> Chosen {
+        let committed_in = by.live.vote.map(|vote| vote.term);
+        Chosen { term: seen.id.term, contents: seen.contents, committed_in }
+    }
+
     fn is(self, seen: &Seen) -> bool {
         seen.id.term == self.term && seen.contents == self.contents
     }
@@ -199,6 +206,14 @@ impl Ledger {
         self.with(node, shard, |shard, scribe| {
             scribe.note(format_args!("append {} {:016x}", seen.id, seen.contents));
             shard.append(node, seen, scribe);
+        });
+    }
+
+    /// A node is about to append entries.
+    pub fn appending(&self, node: NodeId, shard: ShardId, entries: &[NewEntry<'_>]) {
+        self.with(node, shard, |shard, _| {
+            let ids = entries.iter().map(|entry| (entry.id.index.0, entry.id.term));
+            shard.replicas.entry(node).or_default().unsynced.extend(ids);
         });
     }
 
@@ -353,8 +368,10 @@ impl Replica {
     fn governing(&self, index: u64) -> Vec<&Voters> {
         let of = |seen: &'_ Seen| seen.voters.is_some();
         let before = self.live.entries.range(..=index).rev().find(|(_, seen)| of(seen));
-        let before = before.and_then(|(_, seen)| seen.voters.as_ref()).or(self.base_voters.as_ref());
-        let after = self.live.entries.range(index + 1..).filter_map(|(_, seen)| seen.voters.as_ref());
+        let before =
+            before.and_then(|(_, seen)| seen.voters.as_ref()).or(self.base_voters.as_ref());
+        let after =
+            self.live.entries.range(index + 1..).filter_map(|(_, seen)| seen.voters.as_ref());
         before.into_iter().chain(after).collect()
     }
 }
@@ -395,9 +412,10 @@ impl Shard {
         self.won(node, term, scribe);
         let Some(replica) = self.replicas.get(&node) else { return };
         for (index, chosen) in self.chosen.iter().enumerate() {
-            if chosen.term < term && !replica.live.has(index as u64, *chosen) {
+            if chosen.committed_in < Some(term) && !replica.live.has(index as u64, *chosen) {
                 let id = EntryId { term: chosen.term, index: EntryIndex(index as u64) };
-                return scribe.violation(format_args!("it leads {term:?} without the committed {id}"));
+                return scribe
+                    .violation(format_args!("it leads {term:?} without the committed {id}"));
             }
         }
     }
@@ -413,7 +431,8 @@ impl Shard {
         let replica = self.replicas.entry(node).or_default();
         if let Some(old) = replica.live.vote {
             // Whoever voted for itself may learn that another has won.
-            let same = if old.node == vote.node { old.won <= vote.won } else { !old.won && vote.won };
+            let same =
+                if old.node == vote.node { old.won <= vote.won } else { !old.won && vote.won };
             if vote.term < old.term || (vote.term == old.term && !same) {
                 scribe.violation(format_args!("its vote went from {old:?} to {vote:?}"));
             }
@@ -440,14 +459,17 @@ impl Shard {
                 Some(chosen) if chosen.is(seen) => {}
                 Some(chosen) => {
                     let (id, term) = (seen.id, chosen.term);
-                    scribe.violation(format_args!("{id} is acted on, but that of {term:?} is committed"));
+                    scribe.violation(format_args!(
+                        "{id} is acted on, but that of {term:?} is committed"
+                    ));
                 }
                 None if self.chosen.len() as u64 == index => {
                     self.choose(replica, seen, scribe);
-                    let chosen = Chosen { term: seen.id.term, contents: seen.contents };
+                    let chosen = Chosen::of(seen, replica);
                     self.chosen.push(chosen);
                 }
-                None => scribe.violation(format_args!("{} is acted on before what precedes it", seen.id)),
+                None => scribe
+                    .violation(format_args!("{} is acted on before what precedes it", seen.id)),
             }
             self.replicas.entry(node).or_default().acted = index + 1;
         }
@@ -456,7 +478,7 @@ impl Shard {
     /// Whether a majority has an entry on the disk that is acted on for the first time.
     fn choose(&self, replica: &Replica, seen: &Seen, scribe: &Scribe<'_>) {
         let index = seen.id.index.0;
-        let chosen = Chosen { term: seen.id.term, contents: seen.contents };
+        let chosen = Chosen::of(seen, replica);
         let has = |node: &NodeId| {
             self.replicas.get(node).is_some_and(|replica| replica.durable.has(index, chosen))
         };
@@ -465,7 +487,8 @@ impl Shard {
         };
         let governing = replica.governing(index);
         if !governing.iter().any(|sets| sets.iter().all(quorum)) {
-            let holders: Vec<u64> = self.replicas.keys().filter(|node| has(node)).map(|node| node.0).collect();
+            let holders: Vec<u64> =
+                self.replicas.keys().filter(|node| has(node)).map(|node| node.0).collect();
             scribe.violation(format_args!(
                 "{} is taken for committed, but only {holders:?} have it on their disks",
                 seen.id

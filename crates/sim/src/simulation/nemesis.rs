@@ -262,9 +262,9 @@ impl World {
     fn transfer(&mut self) {
         let shard = *self.random.pick(&self.shards);
         let leader = self.machines.values().find(|machine| machine.leads_any(&[shard]));
-        let Some((id, process, group)) = leader.and_then(|machine| {
-            Some((machine.id, machine.process()?, machine.group(shard)?))
-        }) else {
+        let Some((id, process, group)) = leader
+            .and_then(|machine| Some((machine.id, machine.process()?, machine.group(shard)?)))
+        else {
             return;
         };
         let others: Vec<NodeId> = self.voters.iter().copied().filter(|to| *to != id).collect();

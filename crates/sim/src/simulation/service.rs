@@ -113,7 +113,9 @@ fn decode(value: &[u8]) -> Option<u64> {
 
 fn refused(error: &Error) -> Refused {
     match error {
-        Error::NotLeader { leader } => Refused::Elsewhere(leader.as_ref().map(|leader| leader.node)),
+        Error::NotLeader { leader } => {
+            Refused::Elsewhere(leader.as_ref().map(|leader| leader.node))
+        }
         error if error.is_outcome_unknown() => Refused::Unknown,
         // Whatever the group was stopped by may have come after the entry.
         Error::Stopped | Error::Fenced { .. } | Error::Store(_) => Refused::Unknown,

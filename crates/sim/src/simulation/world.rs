@@ -250,7 +250,8 @@ impl World {
 
     /// Turns off a node that was replaced.
     async fn finish_move(&mut self) {
-        let Some((moving, _)) = self.moving.take_if(|(moving, _)| moving.done.load(Ordering::SeqCst))
+        let Some((moving, _)) =
+            self.moving.take_if(|(moving, _)| moving.done.load(Ordering::SeqCst))
         else {
             return;
         };
@@ -264,7 +265,10 @@ impl World {
         let deadline = Instant::now() + PATIENCE;
         while self.moving.is_some() {
             if Instant::now() > deadline {
-                return Err(format!("a replica is not moved though all is well: {}", self.standing()));
+                return Err(format!(
+                    "a replica is not moved though all is well: {}",
+                    self.standing()
+                ));
             }
             tokio::time::sleep(TICK).await;
             self.finish_move().await;
@@ -279,7 +283,8 @@ impl World {
             self.shards.iter().filter_map(|shard| Some((machine.id, machine.group(*shard)?)))
         });
         let leading = groups.filter(|(_, group)| group.is_leader());
-        let told = leading.map(|(node, group)| format!("\n    on node {node}: {:?}", group.status()));
+        let told =
+            leading.map(|(node, group)| format!("\n    on node {node}: {:?}", group.status()));
         told.collect()
     }
 
