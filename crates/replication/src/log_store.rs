@@ -170,10 +170,6 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         self.log.save_vote(&vote::encode(vote)).map_err(io::Error::other)?;
-        #[cfg(feature = "simulation")]
-        if is_planted(Planted::VoteBeforeSync) {
-            return Ok(());
-        }
         self.syncer.sync().await.map_err(io::Error::other)
     }
 
