@@ -79,6 +79,8 @@ pub struct Member {
 #[derive(Default)]
 pub(super) struct Known {
     pub topology: Option<Arc<Topology>>,
+    /// Since when each node has been in the topology, as far as this one knows.
+    pub noted: BTreeMap<NodeId, Instant>,
     /// Who leads which group, and in which term.
     pub leaders: BTreeMap<ShardId, (u64, NodeId)>,
     pub sights: BTreeMap<NodeId, NodeSight>,
@@ -340,16 +342,21 @@ impl Member {
                 Some(old) => refill(self.node.roster(), old, &topology),
                 None => fill(self.node.roster(), &topology),
             }
+            known.noted.retain(|node, _| topology.node(*node).is_some());
+            for node in topology.nodes() {
+                known.noted.entry(node.id).or_insert_with(Instant::now);
+            }
             known.topology = Some(Arc::clone(&topology));
             self.publish(&known);
+            // Under the lock, so that the newest is written last.
+            saved::write(&self.around.options.directory, &topology);
         }
-        saved::write(&self.around.options.directory, &topology);
         self.epoch.send_replace(topology.epoch().0);
         self.bell.notify_one();
         if topology.node(self.id()).is_none() && topology.next_node() > self.id() {
             self.around
                 .host
-                .end("this node was removed from its cluster; its directory is of no use any more");
+                .end("this node was removed from the cluster; its directory is of no use any more");
         }
     }
 
