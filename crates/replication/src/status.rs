@@ -82,7 +82,7 @@ pub struct GroupStatus {
     pub purged: Option<EntryId>,
     /// The entry whose configuration is in force, once it is committed.
     pub config: Option<EntryId>,
-    /// Whether the configuration is a change in progress.
+    /// Whether the newest configuration is not committed, or a change that a further one completes.
     pub changing: bool,
     /// The members.
     pub members: Vec<MemberStatus>,
@@ -162,7 +162,8 @@ pub(crate) fn status(
         applied: metrics.last_applied.as_ref().map(entry_id),
         purged: metrics.purged.as_ref().map(entry_id),
         config: metrics.committed_membership_config.log_id().as_ref().map(entry_id),
-        changing: group.get_joint_config().len() > 1,
+        changing: group.get_joint_config().len() > 1
+            || metrics.membership_config.log_id() != metrics.committed_membership_config.log_id(),
         members,
     }
 }

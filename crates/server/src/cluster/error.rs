@@ -62,6 +62,9 @@ pub enum NodeError {
     /// A member of the cluster refused. The text says why, and what to do.
     #[error("{0}")]
     Refused(String),
+    /// It cannot be done now. Try again.
+    #[error("{0}; try again")]
+    Later(String),
     /// The topology does not allow it. See its own text.
     #[error(transparent)]
     Topology(#[from] aryavarth_cluster::Error),

@@ -4,13 +4,19 @@
 //!  close the shard's lane ─▶ what is in flight is settled ─▶ the other leads ─▶ open: MOVED
 //!    new writes wait                                          reads went on until here
 //! ```
+//!
+//! # Invariants
+//! - A lane that was closed is opened again, however this ends.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aryavarth_cluster::{NodeId, ShardId};
+use aryavarth_replication::{Group, Role, Standing};
 use tokio::time::Instant;
 
+use super::Seat;
 use super::error::NodeError;
 use super::member::Member;
 
@@ -20,48 +26,95 @@ const SETTLING: Duration = Duration::from_secs(1);
 const GLANCE: Duration = Duration::from_millis(1);
 /// How long all handovers of a node that ends may take.
 const FAREWELL: Duration = Duration::from_secs(6);
+/// Before another voter is asked.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Silence after which a voter is not asked to lead.
+const SILENCE: Duration = Duration::from_secs(1);
+/// Entries that count as none, as they are caught up with in no time.
+const FEW: u64 = 64;
+
+/// A seat that takes no new writes until this is dropped.
+struct Closed<'s>(&'s Seat);
+
+impl<'s> Closed<'s> {
+    fn new(seat: &'s Seat) -> Closed<'s> {
+        seat.close();
+        Closed(seat)
+    }
+}
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.0.open();
+    }
+}
 
 impl Member {
-    /// Lets `to` lead a shard that this node leads; none for the voter that is furthest.
-    pub(super) async fn hand_over(
-        &self,
-        shard: ShardId,
-        to: Option<NodeId>,
-    ) -> Result<(), NodeError> {
+    /// Lets `to` lead a shard that this node leads.
+    ///
+    /// # Errors
+    /// What the group says; then whoever wins an election leads.
+    pub(super) async fn hand_over(&self, shard: ShardId, to: NodeId) -> Result<(), NodeError> {
         let group = self.node.group(shard)?;
-        if to == Some(self.id()) {
+        if to == self.id() {
             return Ok(());
         }
-        let seat = self.around.seats.seat(shard);
-        seat.close();
+        // A group that hands over to somebody who cannot lead is without a leader for a while.
+        let members = group.status().members;
+        if !members.iter().any(|m| m.node == to && m.standing == Standing::Voter) {
+            return Err(aryavarth_cluster::Error::NotAVoter { shard, node: to }.into());
+        }
+        let _closed = Closed::new(self.around.seats.seat(shard));
         let deadline = Instant::now() + SETTLING;
         while !self.around.host.is_quiet(shard) && Instant::now() < deadline {
             tokio::time::sleep(GLANCE).await;
         }
-        let outcome = match to {
-            Some(to) => group.transfer(to).await,
-            None => group.step_down().await,
-        };
-        seat.open();
-        Ok(outcome?)
+        Ok(group.transfer(to).await?)
     }
 
     /// Hands over all that this node leads.
     pub(super) async fn hand_all_over(self: &Arc<Self>) {
+        self.leaving.store(true, Ordering::Release);
+        self.pulse_now.notify_one();
         let mut handed = tokio::task::JoinSet::new();
         for group in self.node.groups() {
-            if group.is_leader() {
-                let (member, shard) = (Arc::clone(self), group.shard());
-                handed.spawn(async move {
-                    if let Err(error) = member.hand_over(shard, None).await {
-                        tracing::warn!(%shard, %error, "the leadership was not handed over");
+            let member = Arc::clone(self);
+            handed.spawn(async move {
+                while let Some(to) = member.successor(&group) {
+                    let shard = group.shard();
+                    match member.hand_over(shard, to).await {
+                        Ok(()) => return,
+                        Err(error) => {
+                            tracing::warn!(%shard, %to, %error, "leadership was not handed over");
+                        }
                     }
-                });
-            }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            });
         }
         let all = async { while handed.join_next().await.is_some() {} };
         if tokio::time::timeout(FAREWELL, all).await.is_err() {
             tracing::warn!("some leaderships were not handed over in time");
         }
+    }
+
+    /// Who could lead instead of this node: of the voters that answer one that is furthest, another for each
+    /// shard. None if this node does not lead, or there is nobody.
+    fn successor(&self, group: &Group) -> Option<NodeId> {
+        let status = group.status();
+        if status.leadership.role != Role::Leader {
+            return None;
+        }
+        let others = status.members.iter().filter(|member| {
+            member.standing == Standing::Voter
+                && member.node != self.id()
+                && member.silent_for.is_some_and(|silent| silent < SILENCE)
+        });
+        let turn = u64::from(group.shard().0);
+        let next = others.max_by_key(|member| {
+            let matched = member.matched.map_or(0, |index| index.0 + 1);
+            (matched / FEW, (member.node.0 + turn) % 7)
+        });
+        next.map(|member| member.node)
     }
 }

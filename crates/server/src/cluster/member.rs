@@ -13,12 +13,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use aryavarth::{KvStore, WriteBatch};
 use aryavarth_cluster::{
-    Applied, Change, ClusterId, META_GROUP, NewNode, NodeId, NodeSight, ShardId, Topology,
+    Applied, Change, ClusterId, META_GROUP, NewNode, NodeId, NodeSight, NodeState, ShardId,
+    Topology,
 };
 use aryavarth_replication::{
     Basis, EngineStore, EntryIndex, Error, Forwarded, Group, Identity, Incarnation, Node,
@@ -30,7 +32,8 @@ use tokio::time::Instant;
 
 use super::card::{Card, Holding, Phase, draw};
 use super::error::NodeError;
-use super::messages::{Answer, Led, Pulse, Question, REQUESTS, decode, encode};
+use super::heard::Heard;
+use super::messages::{Answer, Applicant, Led, Question, REQUESTS, Welcome, decode, encode};
 use super::node::{Later, Surroundings};
 use super::{ClusterView, reserved, saved};
 
@@ -39,6 +42,11 @@ pub(super) const PROMPT: Duration = Duration::from_secs(1);
 /// The same, of one that has to wait for a majority.
 pub(super) const PATIENT: Duration = Duration::from_secs(20);
 
+/// How long a leader of the meta group is looked for.
+const PERSISTENT: Duration = Duration::from_secs(5);
+/// Between two tries.
+const AGAIN: Duration = Duration::from_millis(50);
+
 /// A member of a cluster.
 pub struct Member {
     pub(super) around: Surroundings,
@@ -46,6 +54,8 @@ pub struct Member {
     pub(super) node: Node,
     card: Mutex<Card>,
     pub(super) known: Mutex<Known>,
+    /// Held while groups are made or dropped here, and while it is promised to keep one.
+    pub(super) keeping: tokio::sync::Mutex<()>,
     /// Held while the topology is changed, from the reading to its being applied.
     changing: tokio::sync::Mutex<()>,
     /// The epoch of the topology that is known.
@@ -54,6 +64,12 @@ pub struct Member {
     pub(super) bell: Notify,
     /// Becomes true when it is to end.
     pub(super) stopping: watch::Sender<bool>,
+    /// Whether it is about to stop.
+    pub(super) leaving: AtomicBool,
+    /// Pulses that were sent.
+    pub(super) pulses: AtomicU64,
+    /// Rung when others should hear at once.
+    pub(super) pulse_now: Notify,
     /// Tells this process from another one with the same directory.
     pub(super) run: u64,
     pub(super) started: Instant,
@@ -66,21 +82,9 @@ pub(super) struct Known {
     /// Who leads which group, and in which term.
     pub leaders: BTreeMap<ShardId, (u64, NodeId)>,
     pub sights: BTreeMap<NodeId, NodeSight>,
-    pub heard: BTreeMap<NodeId, Heard>,
-    /// Shards that the reconciler leaves alone, and until when.
-    pub resting: BTreeMap<ShardId, Instant>,
-    /// Changes to be logged when there is time.
-    pub wanted: Vec<Change>,
-    /// Since when this node has led the meta group.
-    pub leads_since: Option<Instant>,
-}
-
-/// What a node said last.
-pub(super) struct Heard {
-    pub at: Instant,
-    pub pulse: Pulse,
-    /// The process that spoke for the node before the present one, and how often it has spoken since.
-    pub older: Option<(u64, u32)>,
+    pub heard: Heard,
+    /// When a voter of the meta group answered last.
+    pub answered: Option<Instant>,
 }
 
 impl fmt::Debug for Member {
@@ -101,7 +105,7 @@ impl Desk {
 
 impl Forwarded for Desk {
     fn answer(&self, from: NodeId, body: Bytes) -> Later<Bytes> {
-        let Some(member) = self.member() else { return refuse("the node is starting: try again") };
+        let Some(member) = self.member() else { return refuse("the node is starting") };
         if body.first() == Some(&REQUESTS) {
             return member.around.host.answer(from, body.slice(1..));
         }
@@ -115,7 +119,7 @@ impl Forwarded for Desk {
     }
 
     fn introduced(&self, incarnation: Incarnation, body: Bytes) -> Later<Bytes> {
-        let Some(member) = self.member() else { return refuse("the node is starting: try again") };
+        let Some(member) = self.member() else { return refuse("the node is starting") };
         Box::pin(async move {
             let answer = match decode(&body) {
                 Some(Question::Join(applicant)) if applicant.incarnation == incarnation.0 => {
@@ -129,7 +133,7 @@ impl Forwarded for Desk {
 }
 
 fn refuse(why: &str) -> Later<Bytes> {
-    let answer = encode(&Answer::Refused(why.to_owned()));
+    let answer = encode(&Answer::Later(why.to_owned()));
     Box::pin(std::future::ready(answer))
 }
 
@@ -185,7 +189,11 @@ impl Member {
             node,
             card: Mutex::new(card),
             known: Mutex::default(),
+            keeping: tokio::sync::Mutex::default(),
             changing: tokio::sync::Mutex::default(),
+            leaving: AtomicBool::new(false),
+            pulses: AtomicU64::new(0),
+            pulse_now: Notify::new(),
             epoch: watch::channel(0).0,
             bell: Notify::new(),
             stopping: watch::channel(false).0,
@@ -207,6 +215,7 @@ impl Member {
         tokio::spawn(Arc::clone(self).keep_pulsing());
         tokio::spawn(Arc::clone(self).keep_replicas());
         tokio::spawn(Arc::clone(self).keep_purging());
+        tokio::spawn(Arc::clone(self).keep_clocks());
         tokio::spawn(Arc::clone(self).reconcile());
     }
 
@@ -226,6 +235,11 @@ impl Member {
 
     pub(super) fn is_stopping(&self) -> bool {
         *self.stopping.borrow()
+    }
+
+    /// Whether it is about to stop, and has begun to hand over.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
     }
 
     /// Waits, but not beyond the end.
@@ -249,15 +263,30 @@ impl Member {
     async fn watch_leader(self: Arc<Self>, group: Group) {
         let mut leadership = group.leadership();
         loop {
-            let (term, leader) = {
+            let (term, leader, ready) = {
                 let now = leadership.borrow_and_update();
-                (now.term.0, now.leader.as_ref().map(|leader| leader.node))
+                (now.term.0, now.leader.as_ref().map(|leader| leader.node), now.ready)
             };
+            if ready {
+                match self.take_over_clock(&group) {
+                    Ok(()) => self.around.seats.seat(group.shard()).note_ready(term),
+                    Err(error) => {
+                        tracing::error!(shard = %group.shard(), %error, "cannot lead the shard");
+                    }
+                }
+            }
             if let Some(leader) = leader {
                 self.note_leaders([(group.shard(), term, leader)]);
             }
             self.bell.notify_one();
+            self.pulse_now.notify_one();
             if leadership.changed().await.is_err() {
+                if !self.is_stopping()
+                    && let Some(error) = self.node.failure()
+                {
+                    let shard = group.shard();
+                    tracing::error!(%shard, %error, "the replica has stopped: mend the disk and restart");
+                }
                 return;
             }
         }
@@ -305,7 +334,12 @@ impl Member {
             let gone = known.topology.iter().flat_map(|old| old.nodes()).map(|node| node.id);
             let gone: Vec<NodeId> = gone.filter(|id| topology.node(*id).is_none()).collect();
             gone.into_iter().for_each(|id| self.node.roster().forget(id));
-            fill(self.node.roster(), &topology);
+            known.heard.retain(|node| topology.node(node).is_some());
+            match &known.topology {
+                // A node may have told of a newer address that the topology does not have yet.
+                Some(old) => refill(self.node.roster(), old, &topology),
+                None => fill(self.node.roster(), &topology),
+            }
             known.topology = Some(Arc::clone(&topology));
             self.publish(&known);
         }
@@ -357,19 +391,29 @@ impl Member {
 
     /// Logs a change, as the leader of the meta group; returns when it is applied here.
     pub(super) async fn log(&self, change: &Change) -> Result<(), NodeError> {
+        self.change(|_| Ok(change.clone())).await.map(drop)
+    }
+
+    /// Changes the topology as `decide` says, who is shown the newest one. One at a time, and bound to the
+    /// term in which it was read: so no change is ever written over another.
+    pub(super) async fn change(
+        &self,
+        decide: impl FnOnce(&Topology) -> Result<Change, NodeError>,
+    ) -> Result<Topology, NodeError> {
         let _changing = self.changing.lock().await;
         let group = self.around.seats.seat(META_GROUP).group().ok_or(NodeError::NoLeader)?;
         let lease = group.lease().ok_or(NodeError::NoLeader)?;
         // A leader with a lease has applied all that was acknowledged.
         let mut topology = stored_topology(&self.around.store)?.ok_or(NodeError::NoCluster)?;
-        if topology.apply(change)? == Applied::Changed {
+        let change = decide(&topology)?;
+        if topology.apply(&change)? == Applied::Changed {
             let mut batch = WriteBatch::new();
             batch.set(reserved::TOPOLOGY, topology.encode());
             group.propose(Arc::new(batch), Basis::Term(lease.term)).await?;
             tracing::info!(epoch = topology.epoch().0, ?change, "the topology changed");
-            self.note_topology(topology);
+            self.note_topology(topology.clone());
         }
-        Ok(())
+        Ok(topology)
     }
 
     /// Whether this node leads the meta group.
@@ -380,6 +424,7 @@ impl Member {
     // --- asking others ---
 
     /// Asks a node something.
+    /// From nobody but other nodes: what is asked of this one is done here.
     pub(super) async fn ask(
         &self,
         node: NodeId,
@@ -406,33 +451,46 @@ impl Member {
         Ok(self.node.forward(node, &address, body, within).await?)
     }
 
-    /// Has the leader of the meta group answer, wherever it is.
-    pub(super) async fn ask_meta(&self, question: Question) -> Answer {
+    /// Has the leader of the meta group answer, wherever it is, and whoever comes to be it.
+    pub(super) async fn ask_meta(self: &Arc<Self>, question: Question) -> Answer {
+        let deadline = Instant::now() + PERSISTENT;
+        loop {
+            let answer = self.ask_meta_once(&question).await;
+            if !matches!(answer, Answer::Later(_)) || Instant::now() >= deadline {
+                return answer;
+            }
+            self.pulse_now.notify_one();
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn ask_meta_once(self: &Arc<Self>, question: &Question) -> Answer {
         if self.leads_meta() {
-            return Box::pin(self.answer(self.id(), question)).await;
+            return Box::pin(self.answer(self.id(), question.clone())).await;
         }
         match self.leader_of(META_GROUP) {
             Some(leader) if leader != self.id() => {
-                let answer = self.ask(leader, &question, PATIENT).await;
-                answer.unwrap_or_else(|error| Answer::Refused(error.to_string()))
+                let answer = self.ask(leader, question, PATIENT).await;
+                answer.unwrap_or_else(|error| Answer::Later(error.to_string()))
             }
-            _ => Answer::Refused(NodeError::NoLeader.to_string()),
+            _ => Answer::Later(NodeError::NoLeader.to_string()),
         }
     }
 
     // --- answering ---
 
-    pub(super) async fn answer(&self, from: NodeId, question: Question) -> Answer {
+    pub(super) async fn answer(self: &Arc<Self>, from: NodeId, question: Question) -> Answer {
         let answer = match question {
             Question::Pulse(pulse) => return Answer::News(Box::new(self.hear(from, *pulse))),
             Question::Overview => return Answer::News(Box::new(self.overview())),
+            Question::Prepare { shard, epoch } => return self.prepare(ShardId(shard), epoch).await,
             Question::Members(shard) => self.led(ShardId(shard)).map(Answer::Members),
             Question::Join(applicant) => self.admit(&applicant).await.map(Answer::Welcome),
-            Question::Act(action) => self.act(action).await.map(|()| Answer::Done),
+            Question::Act(order) => self.obey(order).await.map(|()| Answer::Done),
             Question::Wish(wish) => self.grant(wish).await.map(|()| Answer::Done),
             Question::ReadIndex(shard) => self.read_index(ShardId(shard)).await.map(Answer::Index),
         };
-        answer.unwrap_or_else(|error| Answer::Refused(error.to_string()))
+        answer.unwrap_or_else(|error| decline(&error))
     }
 
     async fn read_index(&self, shard: ShardId) -> Result<u64, NodeError> {
@@ -446,34 +504,36 @@ impl Member {
     }
 
     /// Lets somebody in who is no node yet, by way of the leader of the meta group.
-    async fn let_in(&self, applicant: super::messages::Applicant) -> Answer {
+    async fn let_in(self: &Arc<Self>, applicant: Applicant) -> Answer {
         self.ask_meta(Question::Join(applicant)).await
     }
 
     /// Makes a node of an applicant; the same one if it asks twice.
-    async fn admit(
-        &self,
-        applicant: &super::messages::Applicant,
-    ) -> Result<super::messages::Welcome, NodeError> {
+    async fn admit(&self, applicant: &Applicant) -> Result<Welcome, NodeError> {
         let incarnation = Incarnation(applicant.incarnation);
         let find = |topology: &Topology| {
-            topology.nodes().find(|node| node.incarnation == incarnation).map(|node| node.id)
+            topology.nodes().find(|node| node.incarnation == incarnation).cloned()
         };
-        let mut topology = stored_topology(&self.around.store)?.ok_or(NodeError::NoCluster)?;
-        if find(&topology).is_none() {
-            let new = NewNode {
-                id: topology.next_node(),
+        let newcomer = |topology: &Topology| {
+            let known = find(topology);
+            if let Some(gone) = known.as_ref().filter(|node| node.state == NodeState::Gone) {
+                return Err(NodeError::Refused(format!(
+                    "it was node {}, which was given up: empty the directory and let it join anew",
+                    gone.id
+                )));
+            }
+            Ok(Change::AddNode(NewNode {
+                id: known.map_or(topology.next_node(), |node| node.id),
                 incarnation,
                 client: applicant.client.parse()?,
                 peer: applicant.peer.parse()?,
                 zone: applicant.zone.as_deref().map(str::parse).transpose()?,
-            };
-            self.log(&Change::AddNode(new)).await?;
-            topology = stored_topology(&self.around.store)?.ok_or(NodeError::NoCluster)?;
-        }
-        let node = find(&topology).ok_or(NodeError::NoLeader)?;
+            }))
+        };
+        let topology = self.change(newcomer).await?;
+        let node = find(&topology).ok_or(NodeError::NoLeader)?.id;
         let ClusterId(cluster) = topology.cluster();
-        Ok(super::messages::Welcome { cluster, node: node.0, topology: topology.encode() })
+        Ok(Welcome { cluster, node: node.0, topology: topology.encode() })
     }
 
     /// Ends its groups.
@@ -483,11 +543,31 @@ impl Member {
     }
 }
 
+/// What is answered if something was not done: whether asking again may help.
+fn decline(error: &NodeError) -> Answer {
+    match error {
+        NodeError::Refused(_) | NodeError::Topology(_) | NodeError::NotNow { .. } => {
+            Answer::Refused(error.to_string())
+        }
+        error => Answer::Later(error.to_string()),
+    }
+}
+
 /// Lets the nodes of a topology speak, and be found.
 fn fill(roster: &Roster, topology: &Topology) {
     for node in topology.nodes() {
         roster.expect(node.id, node.incarnation);
         roster.locate(node.id, node.peer.to_string());
+    }
+}
+
+/// The same, of nodes that are new or have moved since.
+fn refill(roster: &Roster, old: &Topology, new: &Topology) {
+    for node in new.nodes() {
+        roster.expect(node.id, node.incarnation);
+        if old.node(node.id).is_none_or(|old| old.peer != node.peer) {
+            roster.locate(node.id, node.peer.to_string());
+        }
     }
 }
 

@@ -5,7 +5,11 @@
 //!  'R' then version, bytes  requests of a client that are passed on, and replies
 //! ```
 //!
-//! Fields are only ever added. A question that is not understood is answered with a refusal.
+//! Fields are only ever added, and one that is missing has its default. A question that is not understood
+//! is answered with a refusal.
+//!
+//! Any of them may arrive late, twice, or not at all. So a question says all it depends on: the term of
+//! whoever orders, the term and configuration of the group it is about, the epoch of the topology.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +30,14 @@ pub enum Question {
     /// How the node that asks is, and what it leads.
     Pulse(Box<Pulse>),
     /// The leader of the meta group wants this done by the leader of a shard.
-    Act(Action),
+    Act(Order),
+    /// Has the node that is asked a group for this shard, which it will keep?
+    Prepare {
+        /// The shard.
+        shard: u16,
+        /// The epoch of a topology that names the node as a holder.
+        epoch: u64,
+    },
     /// Who is in a shard's group, says its leader?
     Members(u16),
     /// Up to which entry has a shard acknowledged what it acknowledged?
@@ -50,8 +61,10 @@ pub enum Answer {
     Members(Led),
     /// The entry.
     Index(u64),
-    /// It was not done, and why.
+    /// It was not done, and why. Asking again is of no use.
     Refused(String),
+    /// It was not done, and why. It may be done another time, or by another node.
+    Later(String),
 }
 
 /// Somebody who wants to become a node.
@@ -80,9 +93,14 @@ pub struct Welcome {
 
 /// How a node is.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Pulse {
     /// Tells its process from another one with the same directory.
     pub run: u64,
+    /// Grows with each pulse of the process.
+    pub number: u64,
+    /// Whether it is about to stop: nothing should be given to it.
+    pub leaving: bool,
     /// Where clients reach it.
     pub client: String,
     /// Where nodes reach it.
@@ -105,6 +123,7 @@ pub struct Pulse {
 
 /// A group, as its leader sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Led {
     /// Its number.
     pub shard: u16,
@@ -118,6 +137,8 @@ pub struct Led {
     pub caught_up: BTreeSet<u64>,
     /// Whether its membership is being changed.
     pub changing: bool,
+    /// The entry with the membership that is in force.
+    pub config: Option<u64>,
     /// The last entry of the leader's log.
     pub last: Option<u64>,
     /// The last that a majority has.
@@ -151,6 +172,7 @@ impl Led {
 
 /// What a voter of the meta group knows.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct News {
     /// The topology, encoded, if it is newer than the one that was known.
     pub topology: Option<Vec<u8>>,
@@ -195,8 +217,24 @@ impl From<Sight> for NodeSight {
     }
 }
 
+/// What the leader of the meta group wants of the leader of a shard. It holds only as long as nothing has
+/// changed since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The term in which whoever orders leads the meta group.
+    pub meta_term: u64,
+    /// The epoch of its topology.
+    pub epoch: u64,
+    /// The term in which the shard is led.
+    pub term: u64,
+    /// The entry with the membership that was in force.
+    pub config: Option<u64>,
+    /// What is wanted.
+    pub action: Action,
+}
+
 /// What the leader of a shard is to do.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// Let a node learn.
     AddLearner {

@@ -12,13 +12,19 @@
 //! - Keys that begin with [`reserved::PREFIX`] are the server's own: no client reads or writes them.
 
 mod card;
+mod clocks;
 mod error;
+mod following;
 mod founding;
 mod handover;
+mod heard;
 mod member;
 mod messages;
 mod node;
+mod orders;
+pub(crate) mod passing;
 mod pulse;
+mod purge;
 mod reconciler;
 mod replicas;
 mod report;
@@ -27,6 +33,8 @@ mod saved;
 pub mod seats;
 mod serving;
 pub mod status;
+#[cfg(test)]
+mod tests;
 pub mod view;
 mod wishes;
 
@@ -36,7 +44,7 @@ use aryavarth_cluster::{ReplicationFactor, ShardCount};
 
 pub use error::NodeError;
 pub use messages::Wish;
-pub use node::{ClusterNode, ClusterOptions, Host, Later, runtime};
+pub use node::{ClusterNode, ClusterOptions, Host, Later, Policy, runtime};
 pub use seats::{Seat, Seats, Standing};
 pub use serving::is_of_cluster;
 pub(crate) use serving::{Rising, refuse_directory_of_node};

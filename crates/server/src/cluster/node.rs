@@ -26,12 +26,14 @@ use super::card::{Card, Holding, Phase, draw};
 use super::error::NodeError;
 use super::member::Member;
 use super::messages::{Answer, Applicant, Question, decode, encode};
-use super::{Seats, Start, Views};
+use super::{Seats, Start, Views, saved};
 
 /// Threads for what waits for other nodes.
 const THREADS: usize = 2;
 /// How long a member may take to let a node in.
 const WELCOME: Duration = Duration::from_secs(10);
+/// How long somebody may take to say who it is.
+const GREETING: Duration = Duration::from_millis(500);
 /// How long a node waits before it asks again.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -45,6 +47,9 @@ pub trait Host: Send + Sync + 'static {
 
     /// Answers requests of a client that `from` passes on.
     fn answer(&self, from: NodeId, requests: Bytes) -> Later<Bytes>;
+
+    /// What may be set while the node runs.
+    fn policy(&self) -> Policy;
 
     /// Ends the process: it may not go on as this node.
     fn end(&self, why: &str);
@@ -67,6 +72,11 @@ pub struct ClusterOptions {
     pub tls: Option<Tls>,
     /// The cluster's times.
     pub timing: Timing,
+}
+
+/// What may be set while a node runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
     /// Silence after which a node is dead; none for never.
     pub lost_after: Option<Duration>,
     /// Entries that are kept for who falls behind.
@@ -143,7 +153,15 @@ impl ClusterNode {
     async fn begin(self: &Arc<Self>, start: Start) -> Result<(), NodeError> {
         let directory = &self.around.options.directory;
         let not_now = |detail| NodeError::NotNow { directory: directory.clone(), detail };
-        match (Card::read(directory)?, start) {
+        let found = Card::read(directory)?;
+        let nobody = found.is_none_or(|card| card.phase == Phase::Joining);
+        if nobody && !self.around.store.replicated_shards().is_empty() {
+            return Err(not_now(
+                "it has replicas of a cluster, but cluster.toml does not say of which: put that back, or \
+                 empty the directory and let the node join anew",
+            ));
+        }
+        match (found, start) {
             (None, Start::Found { shards, factor }) => {
                 let cluster = ClusterId(draw()?);
                 let card = Card::draw(Phase::Founding { cluster, shards, factor })?;
@@ -167,7 +185,8 @@ impl ClusterNode {
                 );
                 Ok(())
             }
-            (Some(card @ Card { phase: Phase::Member { .. }, .. }), _) => {
+            (Some(card @ Card { phase: Phase::Member { node, .. }, .. }), _) => {
+                self.check_alone(&card, node).await?;
                 self.become_member(card, None).await
             }
         }
@@ -188,6 +207,37 @@ impl ClusterNode {
         let member = Member::start(self.around.clone(), card, topology).await?;
         self.settle_in(member);
         Ok(())
+    }
+
+    /// If the node is noted at another address, whoever is there must not be the same node.
+    async fn check_alone(&self, card: &Card, node: NodeId) -> Result<(), NodeError> {
+        let options = &self.around.options;
+        let noted = saved::read(&options.directory);
+        let noted =
+            noted.and_then(|topology| topology.node(node).map(|node| node.peer.to_string()));
+        let Some(noted) = noted.filter(|noted| *noted != options.peer.to_string()) else {
+            return Ok(());
+        };
+        let question = encode(&Question::Overview);
+        match introduce(self.introduction(card, GREETING), &noted, question).await {
+            Ok((there, _)) if (there.node, there.incarnation) == (node, card.incarnation) => {
+                Err(NodeError::Refused(format!(
+                    "node {node} runs at {noted} already: a directory must not be copied"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn introduction(&self, card: &Card, within: Duration) -> Introduction {
+        let options = &self.around.options;
+        Introduction {
+            incarnation: card.incarnation,
+            secret: options.secret.clone(),
+            tls: options.tls.clone(),
+            from: options.peer.ip(),
+            within,
+        }
     }
 
     fn settle_in(&self, member: Arc<Member>) {
@@ -237,12 +287,10 @@ impl ClusterNode {
         let welcome = loop {
             match self.ask_to_join(&card, member).await {
                 Ok(welcome) => break welcome,
-                Err(error @ (NodeError::Refused(_) | NodeError::NoLeader)) if is_final(&error) => {
-                    return Err(error);
-                }
-                Err(error @ NodeError::Replication(aryavarth_replication::Error::Refused(_))) => {
-                    return Err(error);
-                }
+                Err(
+                    error @ (NodeError::Refused(_)
+                    | NodeError::Replication(aryavarth_replication::Error::Refused(_))),
+                ) => return Err(error),
                 Err(error) => {
                     let text = error.to_string();
                     if text != said {
@@ -258,6 +306,8 @@ impl ClusterNode {
         let phase =
             Phase::Member { cluster, node, shards: topology.shards(), replicas: Holding::Nothing };
         let card = Card { phase, ..card };
+        // First, so that whoever is a member knows where others are.
+        saved::write(directory, &topology);
         card.write(directory)?;
         tracing::info!(%cluster, %node, "joined the cluster");
         self.become_member(card, Some(topology)).await
@@ -269,13 +319,6 @@ impl ClusterNode {
         member: &str,
     ) -> Result<super::messages::Welcome, NodeError> {
         let options = &self.around.options;
-        let introduction = Introduction {
-            incarnation: card.incarnation,
-            secret: options.secret.clone(),
-            tls: options.tls.clone(),
-            from: options.peer.ip(),
-            within: WELCOME,
-        };
         let applicant = Applicant {
             incarnation: card.incarnation.0,
             client: options.client.to_string(),
@@ -283,10 +326,11 @@ impl ClusterNode {
             zone: options.zone.as_ref().map(Zone::to_string),
         };
         let body = encode(&Question::Join(applicant));
-        let (_, answer) = introduce(introduction, member, body).await?;
+        let (_, answer) = introduce(self.introduction(card, WELCOME), member, body).await?;
         match decode(&answer) {
             Some(Answer::Welcome(welcome)) => Ok(welcome),
             Some(Answer::Refused(why)) => Err(NodeError::Refused(why)),
+            Some(Answer::Later(why)) => Err(NodeError::Later(why)),
             _ => Err(NodeError::Refused("the member answered something else".to_owned())),
         }
     }
@@ -308,6 +352,13 @@ impl ClusterNode {
         }
     }
 
+    /// Ends it without a word, like the death of its process.
+    #[cfg(test)]
+    pub(super) fn kill(&self) {
+        let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
+        runtime.expect("it was not killed before").shutdown_timeout(Duration::from_secs(10));
+    }
+
     /// Ends its groups and its talk with other nodes.
     pub fn stop(&self) {
         if let Some(member) = self.member.get() {
@@ -318,9 +369,4 @@ impl ClusterNode {
             runtime.shutdown_timeout(Duration::from_secs(2));
         }
     }
-}
-
-/// Whether asking again would bring the same.
-fn is_final(error: &NodeError) -> bool {
-    matches!(error, NodeError::Refused(why) if !why.contains("try again"))
 }

@@ -9,67 +9,86 @@
 //! So each of the few voters could take over at once, and no two other nodes need talk.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aryavarth_cluster::{Change, META_GROUP, NodeId, NodeSight, ShardId, Topology, Zone};
+use aryavarth_cluster::{META_GROUP, Node, NodeId, NodeSight, NodeState, ShardId, Topology, Zone};
 use aryavarth_replication::{Group, Standing};
 use tokio::time::Instant;
 
-use super::member::{Heard, Known, Member, PROMPT};
+use super::heard::Taken;
+use super::member::{Known, Member, PROMPT};
 use super::messages::{Answer, Led, News, Pulse, Question};
 
 /// Between two pulses, and while replicas move.
 const INTERVAL: Duration = Duration::from_millis(500);
 const INTERVAL_MOVING: Duration = Duration::from_millis(100);
 /// Silence after which a node counts as unreachable.
-const SILENCE: Duration = Duration::from_secs(2);
+pub(super) const SILENCE: Duration = Duration::from_secs(2);
+/// Silence of all voters of the meta group after which everybody is asked.
+const LONELY: Duration = Duration::from_secs(4);
+/// Before a pulse that is sent at once, so that several reasons for it share it.
+const GATHERING: Duration = Duration::from_millis(10);
 /// Entries that a follower may be behind and still count as caught up.
 const NEARLY: u64 = 256;
-/// How often an older process of a node has to speak after a newer one until both are believed to live.
-const STUBBORN: u32 = 3;
 
 impl Member {
     pub(super) async fn keep_pulsing(self: Arc<Self>) {
-        let mut asked = tokio::task::JoinSet::new();
-        let mut under_way = BTreeSet::new();
+        let under_way: Arc<Mutex<BTreeSet<NodeId>>> = Arc::default();
         while !self.is_stopping() {
             let topology = self.topology();
             let pulse = self.pulse(topology.as_deref());
             self.hear(self.id(), pulse.clone());
-            for voter in self.whom_to_tell(topology.as_deref()) {
+            for node in self.whom_to_tell(topology.as_deref()) {
                 // One that does not answer is not asked again meanwhile, and holds up nobody.
-                if under_way.insert(voter) {
-                    let (member, pulse) = (Arc::clone(&self), Box::new(pulse.clone()));
-                    asked.spawn(async move {
-                        let answer = member.ask(voter, &Question::Pulse(pulse), PROMPT).await;
-                        (voter, answer)
-                    });
+                if under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(node) {
+                    tokio::spawn(Arc::clone(&self).tell(node, pulse.clone(), under_way.clone()));
                 }
             }
-            self.rest(interval(topology.as_deref())).await;
-            while let Some(Ok((voter, answer))) = asked.try_join_next() {
-                under_way.remove(&voter);
-                match answer {
-                    Ok(Answer::News(news)) => self.take_news(*news),
-                    Ok(_) => {}
-                    Err(error) => tracing::debug!(%voter, %error, "a pulse was not answered"),
-                }
+            tokio::select! {
+                () = self.rest(interval(topology.as_deref())) => {}
+                () = self.pulse_now.notified() => self.rest(GATHERING).await,
             }
         }
     }
 
-    /// The voters of the meta group but this node; everybody, if none of those is known.
+    async fn tell(
+        self: Arc<Self>,
+        node: NodeId,
+        pulse: Pulse,
+        under_way: Arc<Mutex<BTreeSet<NodeId>>>,
+    ) {
+        let answer = self.ask(node, &Question::Pulse(Box::new(pulse)), PROMPT).await;
+        under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&node);
+        match answer {
+            Ok(Answer::News(news)) => self.take_news(node, *news),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%node, %error, "a pulse was not answered"),
+        }
+    }
+
+    /// The voters of the meta group but this node. Everybody, if none of them has answered for a while: they
+    /// may have changed while this node was away.
     fn whom_to_tell(&self, topology: Option<&Topology>) -> Vec<NodeId> {
         let Some(topology) = topology else { return Vec::new() };
-        let voters = topology.replicas(META_GROUP).map(|group| group.voters.clone());
-        voters.unwrap_or_default().into_iter().filter(|voter| *voter != self.id()).collect()
+        let mut nodes: BTreeSet<NodeId> =
+            topology.replicas(META_GROUP).into_iter().flat_map(|group| group.holders()).collect();
+        let heard_of = self.known().answered.unwrap_or(self.started);
+        if heard_of.elapsed() > LONELY {
+            let there = topology.nodes().filter(|node| node.state != NodeState::Gone);
+            nodes.extend(there.map(|node| node.id));
+        }
+        nodes.remove(&self.id());
+        nodes.into_iter().collect()
     }
 
     fn pulse(&self, topology: Option<&Topology>) -> Pulse {
         let (options, stats) = (&self.around.options, self.around.store.stats());
         Pulse {
             run: self.run,
+            number: self.pulses.fetch_add(1, Ordering::Relaxed) + 1,
+            leaving: self.leaving.load(Ordering::Acquire),
             client: options.client.to_string(),
             peer: options.peer.to_string(),
             zone: options.zone.as_ref().map(Zone::to_string),
@@ -87,19 +106,35 @@ impl Member {
         let epoch = pulse.epoch;
         let leaders = pulse.led.iter().map(|led| (ShardId(led.shard), led.term, from));
         let leaders: Vec<_> = leaders.collect();
-        let moved = from != self.id() && self.leads_meta();
-        if moved {
-            self.heed_moves(from, &pulse);
-        }
-        self.note_leaders(leaders);
+        let peer = pulse.peer.clone();
         let mut known = self.known();
-        let end = known.note_heard(from, pulse);
-        let sights = self.look(&mut known);
-        if sights {
+        let noted = known.topology.as_ref().and_then(|topology| topology.node(from)).cloned();
+        let mut end = known.topology.as_ref().and_then(|topology| farewell(topology, from));
+        let taken = match end {
+            None => known.heard.take(from, pulse, Instant::now(), SILENCE),
+            Some(_) => Taken::Ignored,
+        };
+        if self.look(&mut known) {
             self.publish(&known);
         }
         drop(known);
-        self.bell.notify_one();
+        match taken {
+            Taken::Newest => {
+                self.note_leaders(leaders);
+                if from != self.id() && noted.is_some_and(|noted| noted.peer.to_string() != peer) {
+                    // It has moved: it is found there before the topology says so.
+                    self.node.roster().locate(from, peer);
+                }
+                self.bell.notify_one();
+            }
+            Taken::Ignored => {}
+            Taken::Impostor => {
+                end = Some(format!(
+                    "another process runs as node {from}: its directory was copied. A node that is to be \
+                     added must join with an empty directory"
+                ));
+            }
+        }
         self.news(epoch, end)
     }
 
@@ -119,13 +154,12 @@ impl Member {
     pub(super) fn overview(&self) -> News {
         let mut news = self.news(0, None);
         let known = self.known();
-        news.heard =
-            known.heard.iter().map(|(node, heard)| (node.0, heard.pulse.clone())).collect();
+        news.heard = known.heard.pulses().map(|(node, pulse)| (node.0, pulse.clone())).collect();
         news
     }
 
-    /// Takes what a voter of the meta group knows.
-    pub(super) fn take_news(&self, news: News) {
+    /// Takes what a node knows.
+    pub(super) fn take_news(&self, from: NodeId, news: News) {
         if let Some(why) = news.end {
             return self.around.host.end(&why);
         }
@@ -137,84 +171,58 @@ impl Member {
         }
         let leaders = news.leaders.into_iter();
         self.note_leaders(leaders.map(|(shard, term, node)| (ShardId(shard), term, NodeId(node))));
-        // A voter sees for itself.
-        if self.around.seats.seat(META_GROUP).group().is_none() {
-            let mut known = self.known();
-            known.sights =
-                news.sights.into_iter().map(|(node, sight)| (NodeId(node), sight.into())).collect();
-            self.publish(&known);
+        let mut known = self.known();
+        if votes_in_meta(&known, from) {
+            known.answered = Some(Instant::now());
+            // A voter sees for itself.
+            if !votes_in_meta(&known, self.id()) {
+                let sights = news.sights.into_iter();
+                let sights = sights.map(|(node, sight)| (NodeId(node), sight.into())).collect();
+                if known.sights != sights {
+                    known.sights = sights;
+                    self.publish(&known);
+                }
+            }
         }
     }
 
-    /// Looks anew how nodes are; says whether that changed.
+    /// Looks anew how nodes are, if they tell this one; says whether that changed.
     pub(super) fn look(&self, known: &mut Known) -> bool {
         let Some(topology) = known.topology.clone() else { return false };
+        if !votes_in_meta(known, self.id()) {
+            return false;
+        }
         let now = Instant::now();
-        let sight = |node: NodeId| {
-            if node == self.id() {
-                return NodeSight::Reachable;
-            }
-            let heard = known.heard.get(&node).map_or(self.started, |heard| heard.at);
-            let leads_since = known.leads_since.unwrap_or(now);
-            let lost_after = self.around.options.lost_after;
-            match now.saturating_duration_since(heard) {
-                silence if silence < SILENCE => NodeSight::Reachable,
-                silence
-                    if lost_after.is_some_and(|lost| {
-                        silence >= lost && now.saturating_duration_since(leads_since) >= lost
-                    }) =>
-                {
-                    NodeSight::Lost
-                }
-                _ => NodeSight::Unreachable,
-            }
+        // Whoever has just come has not heard of everybody yet.
+        let fresh = self.started.elapsed() < SILENCE;
+        let sight = |node: &Node| match (node.state, known.heard.sight(node.id, now, SILENCE)) {
+            (NodeState::Gone, _) => NodeSight::Lost,
+            (_, NodeSight::Unreachable) if fresh || node.id == self.id() => NodeSight::Reachable,
+            (_, sight) => sight,
         };
-        let sights = topology.nodes().map(|node| (node.id, sight(node.id))).collect();
+        let sights = topology.nodes().map(|node| (node.id, sight(node))).collect();
         let changed = known.sights != sights;
         known.sights = sights;
         changed
     }
-
-    /// Logs where a node is now, if it says that it has moved.
-    fn heed_moves(&self, node: NodeId, pulse: &Pulse) {
-        let Some(topology) = self.topology() else { return };
-        let Some(old) = topology.node(node) else { return };
-        let (Ok(client), Ok(peer)) = (pulse.client.parse(), pulse.peer.parse()) else { return };
-        if old.client == client && old.peer == peer {
-            return;
-        }
-        tracing::info!(%node, %client, %peer, "a node has moved");
-        let change = Change::SetAddresses { node, client, peer };
-        self.log_soon(change);
-    }
 }
 
-impl Known {
-    /// Notes a pulse; says why its sender has to end, if it has to: two processes speak for one node.
-    fn note_heard(&mut self, from: NodeId, pulse: Pulse) -> Option<String> {
-        let now = Instant::now();
-        let Some(heard) = self.heard.get_mut(&from) else {
-            self.heard.insert(from, Heard { at: now, pulse, older: None });
-            return None;
-        };
-        heard.at = now;
-        let run = heard.pulse.run;
-        match &mut heard.older {
-            Some((older, times)) if *older == pulse.run => {
-                // The older one still speaks. It stays.
-                *times += 1;
-                return None;
-            }
-            _ if run == pulse.run => {}
-            older => *older = Some((run, 0)),
-        }
-        let both = heard.older.is_some_and(|(_, times)| times >= STUBBORN);
-        heard.pulse = pulse;
-        both.then(|| {
-            "another process runs as this node: its directory was copied. A node that is to be added \
-             must join with an empty directory"
-                .to_owned()
-        })
+fn votes_in_meta(known: &Known, node: NodeId) -> bool {
+    let group = known.topology.as_ref().and_then(|topology| topology.replicas(META_GROUP));
+    group.is_some_and(|group| group.voters.contains(&node))
+}
+
+/// Why a node has no place in the cluster any more.
+fn farewell(topology: &Topology, node: NodeId) -> Option<String> {
+    match topology.node(node) {
+        None if node < topology.next_node() => Some(format!(
+            "node {node} was removed from the cluster: empty the directory and let it join anew"
+        )),
+        Some(noted) if noted.state == NodeState::Gone => Some(format!(
+            "node {node} was given up, and its replicas are made anew elsewhere: empty the directory and \
+             let it join anew"
+        )),
+        _ => None,
     }
 }
 
@@ -232,6 +240,7 @@ pub(super) fn led(group: &Group) -> Option<Led> {
         shard: group.shard().0,
         term: status.leadership.term.0,
         changing: status.changing,
+        config: status.config.map(|id| id.index.0),
         last: status.last.map(|last| last.0),
         committed: status.committed.map(|id| id.index.0),
         applied: status.applied.map(|id| id.index.0),

@@ -1,16 +1,17 @@
-//! The groups of this node: those that the topology gives it, and no others; and how much of their logs
-//! they keep.
+//! The groups of this node: those that the topology gives it, and no others.
 //!
 //! A group is made as soon as the topology names this node as one that has a replica or is to have one.
 //! It is dropped only when the topology does not name it *and* the group's leader says that it is no
 //! member: the topology may be old, and a voter that forgets its log could undo what was acknowledged.
+//!
+//! A group that stopped because the disk was full is opened anew once there is room.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use aryavarth::{ScanPosition, WriteBatch};
-use aryavarth_cluster::{META_GROUP, ShardId, Topology};
-use aryavarth_replication::{EntryIndex, Group};
+use aryavarth_cluster::{NodeId, ShardId, Topology};
+use aryavarth_replication::{Group, Role};
 
 use super::error::NodeError;
 use super::member::{Member, PROMPT};
@@ -19,12 +20,8 @@ use super::reserved;
 
 /// Between two looks, if the topology does not change.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// Between two looks at the logs.
-const PURGE_INTERVAL: Duration = Duration::from_secs(3);
-/// How much longer a log is kept for a follower that answers and needs more of it.
-const PATIENCE: u64 = 10;
-/// Entries of the meta group's log that are kept.
-const META_KEEP: u64 = 100;
+/// Room that the disk must have before a group is opened anew, in bytes.
+const ROOM: u64 = 32 << 20;
 /// Keys looked at, and removed, in one go.
 const STEP: usize = 1024;
 
@@ -46,12 +43,13 @@ impl Member {
     }
 
     async fn fit_replicas(self: &Arc<Self>, topology: &Topology) {
-        for (shard, group) in topology.groups() {
-            let wanted = group.holders().any(|holder| holder == self.id());
+        for (shard, _) in topology.groups() {
+            let wanted = names(topology, shard, self.id());
             let here = self.around.seats.seat(shard).group();
             let outcome = match (wanted, here) {
                 (true, None) => self.make_replica(shard).await,
                 (false, Some(_)) => self.drop_replica(shard).await,
+                (_, Some(group)) if is_stopped(&group) => self.reopen(shard).await,
                 _ => Ok(()),
             };
             if let Err(error) = outcome {
@@ -61,10 +59,20 @@ impl Member {
     }
 
     async fn make_replica(self: &Arc<Self>, shard: ShardId) -> Result<(), NodeError> {
+        let _keeping = self.keeping.lock().await;
+        if !self.topology().is_some_and(|newest| names(&newest, shard, self.id())) {
+            return Ok(());
+        }
         self.note_replicas()?;
-        // What an earlier replica left behind.
-        self.clear(shard).await?;
-        let group = self.node.create_group(shard).await?;
+        let group = match self.node.group(shard) {
+            // It could not be dropped before. Its log and its keys belong together.
+            Ok(group) => group,
+            Err(_) => {
+                // What an earlier replica left behind.
+                self.clear(shard).await?;
+                self.node.create_group(shard).await?
+            }
+        };
         self.seat(&group);
         tracing::info!(%shard, "a replica was made");
         Ok(())
@@ -74,12 +82,15 @@ impl Member {
         let Some(leader) = self.leader_of(shard).filter(|leader| *leader != self.id()) else {
             return Ok(());
         };
+        // From before the question on nobody is promised that it will be kept.
+        let _keeping = self.keeping.lock().await;
         let answer = self.ask(leader, &Question::Members(shard.0), PROMPT).await?;
         let Answer::Members(Led { voters, learners, changing: false, .. }) = answer else {
             return Ok(());
         };
         let me = self.id().0;
-        if voters.is_empty() || voters.contains(&me) || learners.contains(&me) {
+        let named = self.topology().is_none_or(|newest| names(&newest, shard, self.id()));
+        if named || voters.is_empty() || voters.contains(&me) || learners.contains(&me) {
             return Ok(());
         }
         self.around.seats.seat(shard).set_group(None);
@@ -87,6 +98,24 @@ impl Member {
         self.clear(shard).await?;
         tracing::info!(%shard, "a replica was dropped");
         Ok(())
+    }
+
+    /// Opens a group anew that has stopped, if that may help: the disk was full, and there is room.
+    async fn reopen(self: &Arc<Self>, shard: ShardId) -> Result<(), NodeError> {
+        // After a failed sync nothing is durable here until the store is opened anew.
+        if self.node.failure().is_some() || self.is_stopping() || !self.has_room() {
+            return Ok(());
+        }
+        let _keeping = self.keeping.lock().await;
+        let group = self.node.reopen_group(shard).await?;
+        self.seat(&group);
+        tracing::warn!(%shard, "the group had stopped and was opened anew");
+        Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        let disk = rustix::fs::statvfs(&self.around.options.directory);
+        disk.is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= ROOM)
     }
 
     /// Removes the keys of a shard that has no replica here.
@@ -114,40 +143,13 @@ impl Member {
         };
         Ok(work.await.map_err(failed)??)
     }
+}
 
-    // --- logs ---
+fn names(topology: &Topology, shard: ShardId, node: NodeId) -> bool {
+    let group = topology.replicas(shard);
+    group.is_some_and(|group| group.holders().any(|holder| holder == node))
+}
 
-    pub(super) async fn keep_purging(self: Arc<Self>) {
-        while !self.is_stopping() {
-            self.rest(PURGE_INTERVAL).await;
-            for group in self.node.groups() {
-                if self.is_stopping() {
-                    return;
-                }
-                if let Some(up_to) = self.purgeable(&group)
-                    && let Err(error) = group.purge(up_to).await
-                {
-                    tracing::debug!(shard = %group.shard(), %error, "a log was not purged");
-                }
-            }
-        }
-    }
-
-    /// The last entry that a group's log need not keep, if it is worth a purge.
-    fn purgeable(&self, group: &Group) -> Option<EntryIndex> {
-        let keep = match group.shard() {
-            META_GROUP => META_KEEP,
-            _ => self.around.options.log_keep,
-        };
-        let status = group.status();
-        let applied = status.applied?.index.0;
-        let mut up_to = applied.checked_sub(keep)?;
-        if let Some(led) = super::pulse::led(group) {
-            let patience = applied.saturating_sub(keep.saturating_mul(PATIENCE));
-            let needed = led.lag.values().map(|lag| led.last.unwrap_or(0).saturating_sub(*lag));
-            up_to = needed.min().map_or(up_to, |needed| up_to.min(needed.max(patience)));
-        }
-        let purged = status.purged.map_or(0, |purged| purged.index.0);
-        (up_to > purged + keep / 4).then_some(EntryIndex(up_to))
-    }
+fn is_stopped(group: &Group) -> bool {
+    group.leadership().borrow().role == Role::Stopped
 }

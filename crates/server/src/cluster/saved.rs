@@ -1,7 +1,8 @@
 //! The last topology that a node heard of, in a file: for a node that has no replica of the meta group,
 //! and has to find the others when it starts. It may be old, or missing; nothing is decided from it.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::Path;
 
 use aryavarth_cluster::Topology;
@@ -20,8 +21,13 @@ pub(super) fn read(directory: &Path) -> Option<Topology> {
 /// Puts a topology into a directory. What fails is tried again with the next one.
 pub(super) fn write(directory: &Path, topology: &Topology) {
     let temporary = directory.join(format!("{FILE}.new"));
-    let written = fs::write(&temporary, topology.encode())
-        .and_then(|()| fs::rename(&temporary, directory.join(FILE)));
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        file.write_all(&topology.encode())?;
+        file.sync_all()?;
+        fs::rename(&temporary, directory.join(FILE))
+    };
+    let written = write();
     if let Err(error) = written {
         tracing::warn!(%error, "{FILE} cannot be written");
     }

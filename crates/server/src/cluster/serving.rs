@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
 
 use aryavarth_cluster::{Address, META_GROUP, NodeId, ShardCount, ShardId};
 use aryavarth_replication::{Secret, Timing, Tls};
@@ -11,7 +10,7 @@ use tokio::runtime::Runtime;
 
 use super::card::{self, Card};
 use super::error::NodeError;
-use super::node::{ClusterNode, ClusterOptions, Host, Later, runtime};
+use super::node::{ClusterNode, ClusterOptions, Host, Later, Policy, runtime};
 use super::{Clustered, Seats, Start, Views};
 use crate::config::Config;
 use crate::metrics::LogMetrics;
@@ -149,7 +148,6 @@ impl ClusterOptions {
                 return Err(missing("peer-tls-cert-file", detail));
             }
         };
-        let lost_after = config.node_lost_after.0;
         Ok(ClusterOptions {
             directory: config.dir.clone(),
             peer,
@@ -158,9 +156,17 @@ impl ClusterOptions {
             secret: Secret::new(secret),
             tls,
             timing: Timing::default(),
-            lost_after: (lost_after > Duration::ZERO).then_some(lost_after),
-            log_keep: u64::from(config.raft_log_keep),
         })
+    }
+}
+
+impl Policy {
+    /// What the settings say.
+    pub fn of(config: &Config) -> Policy {
+        Policy {
+            lost_after: config.node_lost_after.above_zero(),
+            log_keep: u64::from(config.raft_log_keep),
+        }
     }
 }
 
@@ -186,6 +192,11 @@ impl Host for ServerHost {
             let Some(server) = server else { return Bytes::new() };
             answer_parcel(&server, from, &requests).await
         })
+    }
+
+    fn policy(&self) -> Policy {
+        let Some(server) = self.0.upgrade() else { return Policy::of(&Config::default()) };
+        Policy::of(&server.config.current())
     }
 
     fn end(&self, why: &str) {

@@ -1,15 +1,23 @@
 //! What an operator may want of the cluster, wherever he asks: carried to the leader of the meta group.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aryavarth_cluster::{
-    Change, META_GROUP, NodeId, NodeState, ReplicationFactor, ShardId, Topology,
+    Change, META_GROUP, NodeId, NodeSight, NodeState, ReplicationFactor, ShardId, Topology,
 };
+use tokio::time::Instant;
 
 use super::error::NodeError;
 use super::member::Member;
 use super::messages::{Action, Answer, Question, Wish};
 use super::node::ClusterNode;
+use super::reconciler::leaves;
+
+/// How long one handover that an operator waits for may be tried.
+const HANDING_OVER: Duration = Duration::from_secs(5);
+/// Between two tries.
+const AGAIN: Duration = Duration::from_millis(100);
 
 impl ClusterNode {
     /// Has a wish granted; returns when it is logged, or done if that can be waited for. Blocks.
@@ -21,6 +29,7 @@ impl ClusterNode {
         match self.handle().block_on(async move { member.ask_meta(Question::Wish(wish)).await }) {
             Answer::Done => Ok(()),
             Answer::Refused(why) => Err(NodeError::Refused(why)),
+            Answer::Later(why) => Err(NodeError::Later(why)),
             _ => Err(NodeError::Refused("the leader answered something else".to_owned())),
         }
     }
@@ -28,19 +37,34 @@ impl ClusterNode {
 
 impl Member {
     /// Grants a wish, as the leader of the meta group.
-    pub(super) async fn grant(&self, wish: Wish) -> Result<(), NodeError> {
+    pub(super) async fn grant(self: &Arc<Self>, wish: Wish) -> Result<(), NodeError> {
         if !self.leads_meta() {
             return Err(NodeError::NoLeader);
         }
         let topology = self.topology().ok_or(NodeError::NoCluster)?;
         match wish {
             Wish::Drain(node) => self.set_state(&topology, node, NodeState::Draining).await,
-            Wish::Undrain(node) => self.set_state(&topology, node, NodeState::Active).await,
-            Wish::Remove(node) => {
-                // It is removed by itself once it is empty.
-                self.set_state(&topology, node, NodeState::Draining).await
+            Wish::Undrain(node) => {
+                self.note_leaving(node, None).await?;
+                self.set_state(&topology, node, NodeState::Active).await
             }
-            Wish::RemoveLost(node) => self.set_state(&topology, node, NodeState::Gone).await,
+            Wish::Remove(node) => {
+                if topology.nodes().len() == 1 {
+                    let why = "the last node of a cluster cannot be removed";
+                    return Err(NodeError::Refused(why.to_owned()));
+                }
+                self.set_state(&topology, node, NodeState::Draining).await?;
+                // It is removed by itself once it is empty.
+                self.note_leaving(node, Some("yes")).await
+            }
+            Wish::RemoveLost(node) => {
+                if self.known().sights.get(&NodeId(node)) == Some(&NodeSight::Reachable) {
+                    return Err(NodeError::Refused(format!(
+                        "node {node} answers, so it is not lost: remove it without LOST, or stop it"
+                    )));
+                }
+                self.set_state(&topology, node, NodeState::Gone).await
+            }
             Wish::Transfer { shard, to } => {
                 self.let_lead(&topology, shard.map(ShardId), NodeId(to)).await
             }
@@ -50,6 +74,11 @@ impl Member {
                 self.log(&Change::SetReplicationFactor(factor)).await
             }
         }
+    }
+
+    async fn note_leaving(&self, node: u64, value: Option<&str>) -> Result<(), NodeError> {
+        let (name, value) = (leaves(NodeId(node)), value.map(str::to_owned));
+        self.log(&Change::SetSetting { name, value }).await
     }
 
     async fn set_state(
@@ -69,7 +98,7 @@ impl Member {
 
     /// Has a node lead one shard, or all of which it has a vote, until the balance decides again.
     async fn let_lead(
-        &self,
+        self: &Arc<Self>,
         topology: &Topology,
         shard: Option<ShardId>,
         to: NodeId,
@@ -86,12 +115,29 @@ impl Member {
             if shard != META_GROUP {
                 self.log(&Change::SetWantedLeader { shard, leader: Some(to) }).await?;
             }
-            let leader = self.leader_of(shard).ok_or(NodeError::NoLeader)?;
-            if leader != to {
-                self.have_done(leader, Action::Transfer { shard: shard.0, to: to.0 }).await?;
-            }
+            self.have_lead(shard, to).await?;
         }
         Ok(())
+    }
+
+    /// Returns once a node leads a shard, which whoever leads it is ordered to see to.
+    async fn have_lead(self: &Arc<Self>, shard: ShardId, to: NodeId) -> Result<(), NodeError> {
+        let deadline = Instant::now() + HANDING_OVER;
+        loop {
+            let leader = self.known().leaders.get(&shard).copied();
+            let (term, leader) = leader.ok_or(NodeError::NoLeader)?;
+            if leader == to {
+                return Ok(());
+            }
+            let action = Action::Transfer { shard: shard.0, to: to.0 };
+            match self.order(leader, term, None, action).await {
+                Ok(()) => return Ok(()),
+                Err(error) if Instant::now() >= deadline => return Err(error),
+                Err(error) => tracing::debug!(%shard, %to, %error, "it does not lead yet"),
+            }
+            self.pulse_now.notify_one();
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 
     async fn unpin(&self, topology: &Topology) -> Result<(), NodeError> {
@@ -100,7 +146,6 @@ impl Member {
                 self.log(&Change::SetWantedLeader { shard, leader: None }).await?;
             }
         }
-        self.known().resting.clear();
         self.bell.notify_one();
         Ok(())
     }
