@@ -207,7 +207,7 @@ impl EntryLog for EngineLog {
         let up_to = planted::purged_up_to(up_to, &state);
         let is_beyond = state.last.is_none_or(|last| last.index < up_to.index);
         #[cfg(feature = "simulation")]
-        let is_beyond = is_beyond || state.applied < Some(up_to);
+        let is_beyond = is_beyond || planted::is_not_applied(up_to, &state);
         if is_beyond {
             let config = state.config.as_ref().map(|(id, bytes)| (*id, &bytes[..]));
             return self.log.reset(up_to, config);
@@ -252,6 +252,11 @@ mod planted {
             cut.push(operation.key, operation.effect);
         }
         cut
+    }
+
+    /// Whether, if the bug is there, something is purged that was not applied.
+    pub(super) fn is_not_applied(up_to: EntryId, state: &ReplicatedState) -> bool {
+        is_planted(Planted::PurgeTooEarly) && state.applied < Some(up_to)
     }
 
     /// Everything, if the bug is there: also what was not applied.

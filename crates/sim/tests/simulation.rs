@@ -34,7 +34,8 @@ fn bound(bug: Planted) -> u64 {
         Planted::AckBeforeSync | Planted::AppliedBeforeCommitted => 3,
         Planted::CommitMiscounted | Planted::PurgeTooEarly => 10,
         Planted::ReadBeforeReady | Planted::SnapshotWithoutTail | Planted::StaleOverlay => 60,
-        Planted::LeaseOnStoppingClock | Planted::TruncationForgotten => 300,
+        Planted::LeaseOnStoppingClock => 400,
+        Planted::TruncationForgotten => 300,
     }
 }
 

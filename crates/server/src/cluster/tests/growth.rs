@@ -40,8 +40,10 @@ fn a_standalone_store_grows_to_five_nodes_and_shrinks_again() {
     for (key, value) in [("old-7", "7"), ("alone", "1"), ("three", "3")] {
         replicated(&all, key, value);
     }
-    let status = fourth.running().node.status().unwrap();
-    assert_eq!((status.nodes.len(), status.state), (5, Condition::Ok), "{status:?}");
+    eventually("all is well", || {
+        let status = fourth.running().node.status().unwrap();
+        ((status.nodes.len(), status.state) == (5, Condition::Ok)).then_some(())
+    });
 
     // Drained, it stays, and holds nothing.
     let drained = second.id();
