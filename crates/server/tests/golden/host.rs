@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use aryavarth_cluster::{ReplicationFactor, ShardCount};
+use aryavarth_cluster::{META_GROUP, ReplicationFactor, ShardCount};
 use aryavarth_server::Running;
 use aryavarth_server::cluster::Start;
 use aryavarth_server::config::{Config, Sources};
@@ -91,11 +91,16 @@ impl Host {
     }
 }
 
-/// Waits until a node that is alone in its cluster leads all shards.
+/// Waits until a node that is alone in its cluster leads all shards, and knows it.
 fn await_leaders(running: &Running) {
-    let seats = &running.server().cluster.as_ref().unwrap().seats;
+    let cluster = running.server().cluster.as_ref().unwrap();
     let since = Instant::now();
-    let leads_all = || seats.shards().is_some_and(|n| seats.led().count() == usize::from(n.get()));
+    let leads_all = || {
+        let shards = cluster.seats.shards().map_or(usize::MAX, |shards| usize::from(shards.get()));
+        let view = cluster.views.newest();
+        let known = view.leaders.keys().filter(|shard| **shard != META_GROUP).count();
+        cluster.seats.led().count() == shards && known == shards
+    };
     while !leads_all() {
         assert!(since.elapsed() < ELECTED_WITHIN, "not all shards have a leader");
         std::thread::sleep(Duration::from_millis(5));
