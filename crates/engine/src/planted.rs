@@ -10,8 +10,6 @@ use std::cell::Cell;
 pub enum Planted {
     /// What was appended is said to be durable before it was synced.
     AckBeforeSync,
-    /// A vote is said to be kept before it was synced.
-    VoteBeforeSync,
     /// A follower that did not answer is taken for one that has the entries.
     CommitMiscounted,
     /// Entries are applied as soon as they are in the log.
@@ -32,9 +30,8 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 10] = [
+    pub const ALL: [Planted; 9] = [
         Planted::AckBeforeSync,
-        Planted::VoteBeforeSync,
         Planted::CommitMiscounted,
         Planted::AppliedBeforeCommitted,
         Planted::TruncationForgotten,

@@ -185,7 +185,14 @@ async fn launch(
     };
     let answer = peer.entries.ask(shard, body).await;
     Box::pin(async move {
-        match tokio::time::timeout(within, answer).await {
+        let answered = tokio::time::timeout(within, answer).await;
+        #[cfg(feature = "simulation")]
+        if aryavarth::planted::is_planted(aryavarth::planted::Planted::CommitMiscounted)
+            && !matches!(&answered, Ok(Ok(Ok(_))))
+        {
+            return sent.result(AppendEntriesResponse::Success);
+        }
+        match answered {
             Ok(Ok(Ok(answer::Body::Append(answer)))) => {
                 sent.result(wire::to_append_answer(answer).map_err(|e| bad(&e))?)
             }

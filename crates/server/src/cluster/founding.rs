@@ -25,7 +25,7 @@ use super::node::Surroundings;
 use super::reserved;
 
 /// The id of the node that founds a cluster.
-const FIRST: NodeId = NodeId(1);
+pub(super) const FIRST: NodeId = NodeId(1);
 /// How long a lone voter may take to elect itself.
 const ELECTION: Duration = Duration::from_secs(30);
 
@@ -70,7 +70,7 @@ impl Member {
         Ok((member_card, member))
     }
 
-    async fn found_group(self: &Arc<Self>, shard: ShardId) -> Result<(), NodeError> {
+    pub(super) async fn found_group(self: &Arc<Self>, shard: ShardId) -> Result<(), NodeError> {
         let group = match self.node.group(shard) {
             Ok(group) => group,
             Err(_) => self.node.create_group(shard).await?,
@@ -96,7 +96,7 @@ impl Member {
         Ok(())
     }
 
-    async fn write_first(&self, topology: Topology) -> Result<(), NodeError> {
+    pub(super) async fn write_first(&self, topology: Topology) -> Result<(), NodeError> {
         let group = self.node.group(META_GROUP)?;
         let mut batch = WriteBatch::new();
         batch.set(reserved::TOPOLOGY, topology.encode());

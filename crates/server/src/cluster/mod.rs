@@ -12,6 +12,7 @@
 //! - Keys that begin with [`reserved::PREFIX`] are the server's own: no client reads or writes them.
 
 mod card;
+mod clocks;
 mod error;
 mod following;
 mod founding;

@@ -352,6 +352,13 @@ impl ClusterNode {
         }
     }
 
+    /// Ends it without a word, like the death of its process.
+    #[cfg(test)]
+    pub(super) fn kill(&self) {
+        let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
+        runtime.expect("it was not killed before").shutdown_timeout(Duration::from_secs(10));
+    }
+
     /// Ends its groups and its talk with other nodes.
     pub fn stop(&self) {
         if let Some(member) = self.member.get() {

@@ -39,6 +39,8 @@ pub struct Seat {
     /// As of when all that the leader had acknowledged is here: milliseconds of the monotonic clock; 0
     /// for never.
     fresh: AtomicU64,
+    /// The term in which this node's clock was raised to what earlier leaders may have shown.
+    ready: AtomicU64,
 }
 
 impl Seat {
@@ -56,7 +58,7 @@ impl Seat {
     pub fn standing(&self) -> Standing {
         let group = self.group.read().unwrap_or_else(PoisonError::into_inner);
         let Some(group) = group.as_ref() else { return Standing::Absent };
-        if let Some(lease) = group.lease() {
+        if let Some(lease) = self.lease_of(group) {
             return Standing::Leads(lease);
         }
         let leadership = group.leadership();
@@ -73,7 +75,17 @@ impl Seat {
     #[inline]
     pub fn lease(&self) -> Option<Lease> {
         let group = self.group.read().unwrap_or_else(PoisonError::into_inner);
-        group.as_ref()?.lease()
+        self.lease_of(group.as_ref()?)
+    }
+
+    #[inline]
+    fn lease_of(&self, group: &Group) -> Option<Lease> {
+        group.lease().filter(|lease| lease.term.0 == self.ready.load(Ordering::Acquire))
+    }
+
+    /// Notes that as the leader in this term it may answer.
+    pub fn note_ready(&self, term: u64) {
+        self.ready.store(term, Ordering::Release);
     }
 
     /// Notes that all that the leader had acknowledged by this moment of the monotonic clock is here.

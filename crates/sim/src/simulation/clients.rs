@@ -1,9 +1,9 @@
 //! Clients: they ask any node, follow hints, give up, and remember what they were told.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use aryavarth_replication::simulation::Host;
 use aryavarth_replication::{NodeId, ReadPolicy, ShardId};
@@ -13,8 +13,8 @@ use super::random::Random;
 use super::service::{Answer, Refused, Request, Service};
 use super::trace::Trace;
 
-/// How long a client waits for an answer.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long a client waits for an answer, in milliseconds.
+const PATIENCE: RangeInclusive<u64> = 100..=1_500;
 /// How often it asks again before it does something else.
 const ATTEMPTS: usize = 8;
 
@@ -119,8 +119,9 @@ impl Client {
         request: Request,
         mut hint: Option<NodeId>,
     ) -> Option<NodeId> {
-        let call = Call::begin(self.number, key, request, self.trace.now());
         for _ in 0..ATTEMPTS {
+            // What was refused before did not happen.
+            let call = Call::begin(self.number, key, request, self.trace.now());
             let Some(node) = hint.or_else(|| self.directory.any(&mut self.random)) else { break };
             match self.attempt(node, shard, key, request).await {
                 Ok(answer) => {
@@ -159,7 +160,7 @@ impl Client {
             Request::Read(_) => Refused::NotNow,
             _ => Refused::Unknown,
         };
-        let served = tokio::time::timeout(PATIENCE, serving).await;
+        let served = tokio::time::timeout(self.random.millis(PATIENCE), serving).await;
         let answer = served.map_err(|_| doubt)?.map_err(|_| doubt)?;
         tokio::time::sleep(self.random.millis(0..=3)).await;
         answer

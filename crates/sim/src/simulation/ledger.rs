@@ -11,8 +11,8 @@
 //!
 //! An entry is *chosen* when a replica first acts on its being committed. At that moment a majority of the
 //! voters must have it on their disks, by what was synced and not by what anybody says. After that no
-//! replica may act on another entry of that index, none that has it may drop it, and every later leader
-//! must have it.
+//! replica may act on another entry of that index, none that has it may drop it, and every leader of a term
+//! after the one it was committed in must have it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -112,9 +112,16 @@ impl View {
 struct Chosen {
     term: Term,
     contents: u64,
+    /// No earlier than the term whose leader committed it.
+    committed_in: Option<Term>,
 }
 
 impl Chosen {
+    fn of(seen: &Seen, by: &Replica) -> Chosen {
+        let committed_in = by.live.vote.map(|vote| vote.term);
+        Chosen { term: seen.id.term, contents: seen.contents, committed_in }
+    }
+
     fn is(self, seen: &Seen) -> bool {
         seen.id.term == self.term && seen.contents == self.contents
     }
@@ -199,6 +206,14 @@ impl Ledger {
         self.with(node, shard, |shard, scribe| {
             scribe.note(format_args!("append {} {:016x}", seen.id, seen.contents));
             shard.append(node, seen, scribe);
+        });
+    }
+
+    /// A node is about to append entries.
+    pub fn appending(&self, node: NodeId, shard: ShardId, entries: &[NewEntry<'_>]) {
+        self.with(node, shard, |shard, _| {
+            let ids = entries.iter().map(|entry| (entry.id.index.0, entry.id.term));
+            shard.replicas.entry(node).or_default().unsynced.extend(ids);
         });
     }
 
@@ -397,7 +412,7 @@ impl Shard {
         self.won(node, term, scribe);
         let Some(replica) = self.replicas.get(&node) else { return };
         for (index, chosen) in self.chosen.iter().enumerate() {
-            if chosen.term < term && !replica.live.has(index as u64, *chosen) {
+            if chosen.committed_in < Some(term) && !replica.live.has(index as u64, *chosen) {
                 let id = EntryId { term: chosen.term, index: EntryIndex(index as u64) };
                 return scribe
                     .violation(format_args!("it leads {term:?} without the committed {id}"));
@@ -450,7 +465,7 @@ impl Shard {
                 }
                 None if self.chosen.len() as u64 == index => {
                     self.choose(replica, seen, scribe);
-                    let chosen = Chosen { term: seen.id.term, contents: seen.contents };
+                    let chosen = Chosen::of(seen, replica);
                     self.chosen.push(chosen);
                 }
                 None => scribe
@@ -463,7 +478,7 @@ impl Shard {
     /// Whether a majority has an entry on the disk that is acted on for the first time.
     fn choose(&self, replica: &Replica, seen: &Seen, scribe: &Scribe<'_>) {
         let index = seen.id.index.0;
-        let chosen = Chosen { term: seen.id.term, contents: seen.contents };
+        let chosen = Chosen::of(seen, replica);
         let has = |node: &NodeId| {
             self.replicas.get(node).is_some_and(|replica| replica.durable.has(index, chosen))
         };

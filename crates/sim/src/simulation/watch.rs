@@ -111,6 +111,8 @@ impl EntryLog for WatchedLog {
     }
 
     fn append(&self, entries: &[NewEntry<'_>]) -> Result<()> {
+        // Those before one that fails may be there.
+        self.watch.tell(|ledger, node| ledger.appending(node, self.shard, entries));
         self.log.append(entries)?;
         self.watch.tell(|ledger, node| {
             for entry in entries {

@@ -1,1 +1,7 @@
-//! Nodes in one process.
+//! Nodes in one process: real directories, real connections, no clients.
+
+mod founding;
+mod growth;
+mod harness;
+mod lives;
+mod refusals;

@@ -1,0 +1,136 @@
+//! Nodes stop, die, come back, and come back elsewhere.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use aryavarth::EntryIndex;
+use aryavarth_cluster::{META_GROUP, ShardId};
+
+use super::harness::{Place, eventually, found, free, replicated, settled, write};
+use crate::cluster::Start;
+use crate::cluster::messages::{Action, Order};
+
+fn three() -> Vec<Place> {
+    let mut places: Vec<Place> = (0..3).map(|_| Place::new()).collect();
+    places[0].start(found()).unwrap();
+    for joiner in 1..3 {
+        let (members, joiners) = places.split_at_mut(joiner);
+        joiners[0].join(&members[0]);
+    }
+    settled(&places.iter().collect::<Vec<_>>(), 3, 3);
+    places
+}
+
+fn all(places: &[Place]) -> Vec<&Place> {
+    places.iter().collect()
+}
+
+#[test]
+fn all_nodes_die_and_come_back() {
+    let mut places = three();
+    write(&all(&places), "k", "1");
+    places.iter_mut().for_each(Place::kill);
+    for place in &mut places {
+        place.start(Start::Resume).unwrap();
+    }
+    settled(&all(&places), 3, 3);
+    write(&all(&places), "again", "2");
+    replicated(&all(&places), "k", "1");
+    replicated(&all(&places), "again", "2");
+}
+
+#[test]
+fn a_node_comes_back_at_another_address() {
+    let mut places = three();
+    let id = places[1].id();
+    places[1].kill();
+    places[1].peer = free();
+    places[1].client = free();
+    write(&[&places[0], &places[2]], "meanwhile", "1");
+    places[1].start(Start::Resume).unwrap();
+    let peer = places[1].peer.to_string();
+    eventually("the topology says so", || {
+        let topology = places[0].running().topology();
+        (topology.node(id)?.peer.to_string() == peer).then_some(())
+    });
+    settled(&all(&places), 3, 3);
+    replicated(&all(&places), "meanwhile", "1");
+}
+
+#[test]
+fn a_node_that_stops_hands_over_first_and_gets_nothing_back() {
+    let mut places = three();
+    let groups: Vec<ShardId> = places[0].running().topology().shards().groups().collect();
+    let place = &places[1];
+    place.running().node.hand_over();
+    let led = groups.iter().filter(|shard| {
+        let group = place.running().seats.seat(**shard).group().unwrap();
+        group.is_leader()
+    });
+    assert_eq!(led.count(), 0, "it leads nothing when that returns");
+    let led =
+        |shard: &ShardId| places[0].running().leads(*shard) || places[2].running().leads(*shard);
+    eventually("others lead", || groups.iter().all(led).then_some(()));
+    assert!(groups.iter().all(|shard| !place.running().leads(*shard)), "nothing was given back");
+    assert!(groups.iter().all(|shard| !place.running().seats.seat(*shard).is_closed()));
+    places[1].stop();
+    write(&[&places[0], &places[2]], "without", "1");
+    places[1].start(Start::Resume).unwrap();
+    settled(&all(&places), 3, 3);
+    replicated(&all(&places), "without", "1");
+}
+
+#[test]
+fn an_order_of_the_past_does_nothing() {
+    let places = three();
+    let shard = ShardId(1);
+    let leader =
+        eventually("it is led", || places.iter().find(|place| place.running().leads(shard)));
+    let member = Arc::clone(leader.running().member());
+    let led = member.led(shard).unwrap();
+    let (meta_term, _) = *member.known().leaders.get(&META_GROUP).unwrap();
+    let other = *led.voters.iter().find(|node| **node != leader.id().0).unwrap();
+    let fewer: BTreeSet<u64> = [leader.id().0].into();
+    let action = Action::ChangeVoters { shard: shard.0, voters: fewer };
+    let good = Order { meta_term, epoch: 1, term: led.term, config: led.config, action };
+    let deposed = Order { meta_term: meta_term - 1, ..good.clone() };
+    let earlier = Order { term: led.term - 1, ..good.clone() };
+    let before = Order { config: led.config.map(|config| config - 1), ..good.clone() };
+    let obey = |order: Order| {
+        let member = Arc::clone(&member);
+        leader.running().node.handle().block_on(async move { member.obey(order).await })
+    };
+    for order in [deposed, earlier, before] {
+        assert!(obey(order.clone()).is_err(), "{order:?}");
+        assert_eq!(member.led(shard).unwrap().voters, led.voters);
+    }
+    let late = Action::Transfer { shard: shard.0, to: other };
+    obey(Order { action: late.clone(), ..good.clone() }).unwrap();
+    let again = obey(Order { action: late, ..good });
+    assert!(again.is_err(), "it leads no longer");
+}
+
+#[test]
+fn a_follower_that_was_away_too_long_is_sent_a_snapshot() {
+    let mut places = three();
+    places[2].kill();
+    let two = [&places[0], &places[1]];
+    // More than is kept for those who fall behind.
+    for number in 0..400 {
+        write(&two, "{same}", &number.to_string());
+    }
+    let shards = places[0].running().topology().shards();
+    let shard = crate::cluster::reserved::group_of(shards, b"{same}");
+    for place in two {
+        let member = Arc::clone(place.running().member());
+        eventually("the log is purged", || {
+            let purging = Arc::clone(&member);
+            place.running().node.handle().block_on(async move { purging.purge_once().await });
+            let purged = member.node.group(shard).ok()?.status().purged?;
+            (purged.index >= EntryIndex(200)).then_some(())
+        });
+    }
+    places[2].start(Start::Resume).unwrap();
+    settled(&all(&places), 3, 3);
+    replicated(&all(&places), "{same}", "399");
+}
