@@ -44,7 +44,8 @@ fn who_does_not_belong_is_refused_by_name() {
     // Of another cluster, though the secret is the same: it is not heard.
     let mut other = Place::new();
     other.start(found()).unwrap();
-    let greeting = first.running().member().node.hello(&other.peer.to_string());
+    let address = other.peer.to_string();
+    let greeting = first.running().member().node.hello(&address);
     let why = first.running().node.handle().block_on(greeting).unwrap_err().to_string();
     assert!(why.contains("another cluster"), "{why}");
 }
