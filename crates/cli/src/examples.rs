@@ -126,3 +126,10 @@ Examples:
   aryavarth cli -x SET photo < photo.jpg
   printf 'SET a 1\\nGET a\\n' | aryavarth cli
   aryavarth --json cli -3 HELLO 3";
+
+/// Of `cluster start`.
+pub const CLUSTER_START: &str = "\
+Examples:
+  aryavarth cluster start --nodes 3 --dir /tmp/c
+  redis-cli -c -p 7001 set user:1 alice
+  aryavarth cluster status --addr 127.0.0.1:7002";

@@ -22,6 +22,9 @@
 //! - Every record an entry points at was synced before the checkpoint got its name. So an entry is
 //!   never ahead of the log, whatever a power cut takes.
 //! - No segment is retired while a checkpoint is written, so an entry's slot has one meaning.
+//! - Behind the oldest entry of a replicated log that the index does not reflect, no segment is covered:
+//!   a key that a later record removed is in the copy no more, and would come back with an older record
+//!   that is replayed.
 //! - A checkpoint that is not perfect is not used at all: it costs time, never data.
 
 use std::path::Path;
@@ -34,7 +37,8 @@ use crate::error::{Error, Result};
 use crate::ids::{SegmentId, SegmentSlot, Sequence};
 use crate::index::{Entry, Index, TableNumber};
 use crate::log::Segment;
-use crate::log::segment::Usage;
+use crate::log::segment::{HEADER_LENGTH as HEADER, Usage};
+use crate::manifest::Role;
 use crate::names::{CHECKPOINT_MAGIC, FORMAT_VERSION, Names, temporary};
 use crate::store::core::Core;
 
@@ -147,18 +151,23 @@ impl Covered<'_> {
     fn now(core: &Core) -> Covered<'_> {
         // While no write is between its append and its apply, counts and offsets agree.
         let appender = core.appender();
-        let before = core.segments.all().into_iter().map(|segment| {
-            let record = SegmentRecord {
+        let all = core.segments.all();
+        let newest = all.iter().filter(|segment| segment.role == Role::Log).map(|log| log.id).max();
+        let gap = core.replicas.first_pending().filter(|pending| Some(*pending) != newest);
+        let before = all.into_iter().map(|segment| {
+            let whole = core.replicas.needs_whole(&segment);
+            let mut record = SegmentRecord {
                 id: segment.id,
                 slot: segment.slot,
                 covered: segment.applied(),
-                replay: match core.replicas.needs_whole(&segment) {
-                    true => Replay::Whole,
-                    false => Replay::Rest,
-                },
+                replay: if whole { Replay::Whole } else { Replay::Rest },
                 synced: segment.synced(),
                 usage: segment.usage(),
             };
+            if gap.is_some_and(|gap| segment.id > gap) {
+                // It is counted anew while it is replayed.
+                (record.covered, record.usage) = (HEADER, Usage::default());
+            }
             (segment, record)
         });
         let before = before.collect();
@@ -179,7 +188,7 @@ impl Covered<'_> {
             records.push(SegmentRecord {
                 id: segment.id,
                 slot: segment.slot,
-                covered: crate::log::segment::HEADER_LENGTH,
+                covered: HEADER,
                 replay: Replay::Whole,
                 synced: segment.synced(),
                 usage: Usage::default(),

@@ -86,3 +86,6 @@ pub use store::{Entry, KvStore};
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod planted;

@@ -122,6 +122,10 @@ impl Iterator for Export {
                 }
             }
         }
+        #[cfg(feature = "simulation")]
+        if self.position.is_none() {
+            chunk = planted::without_tail(chunk);
+        }
         (!chunk.is_empty()).then_some(Ok(chunk))
     }
 }
@@ -199,7 +203,12 @@ impl EntryLog for EngineLog {
     fn purge(&self, up_to: EntryId) -> Result<()> {
         self.log.apply(up_to.index)?;
         let state = self.log.state()?;
-        if state.last.is_none_or(|last| last.index < up_to.index) {
+        #[cfg(feature = "simulation")]
+        let up_to = planted::purged_up_to(up_to, &state);
+        let is_beyond = state.last.is_none_or(|last| last.index < up_to.index);
+        #[cfg(feature = "simulation")]
+        let is_beyond = is_beyond || state.applied < Some(up_to);
+        if is_beyond {
             let config = state.config.as_ref().map(|(id, bytes)| (*id, &bytes[..]));
             return self.log.reset(up_to, config);
         }
@@ -224,5 +233,30 @@ impl EntryLog for EngineLog {
 
     fn sync(&self) -> Result<()> {
         self.store.sync()
+    }
+}
+
+/// Where bugs of a store are planted.
+#[cfg(feature = "simulation")]
+mod planted {
+    use aryavarth::planted::{Planted, is_planted};
+    use aryavarth::{EntryId, ReplicatedState, WriteBatch};
+
+    pub(super) fn without_tail(chunk: WriteBatch) -> WriteBatch {
+        if !is_planted(Planted::SnapshotWithoutTail) {
+            return chunk;
+        }
+        let mut cut = WriteBatch::new();
+        for number in 0..chunk.len().saturating_sub(1) {
+            let operation = chunk.operation(number);
+            cut.push(operation.key, operation.effect);
+        }
+        cut
+    }
+
+    /// Everything, if the bug is there: also what was not applied.
+    pub(super) fn purged_up_to(up_to: EntryId, state: &ReplicatedState) -> EntryId {
+        let last = state.last.filter(|_| is_planted(Planted::PurgeTooEarly));
+        last.unwrap_or(up_to)
     }
 }

@@ -152,8 +152,8 @@ impl Drop for Pass {
         // The stream broke, or its task was cancelled.
         if let Some(log) = self.log.take() {
             let gate = Arc::clone(&self.gate);
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(async move {
+            if tokio::runtime::Handle::try_current().is_ok() {
+                crate::runtime::spawn(async move {
                     if !gate.is_open().await {
                         gate.close(log.as_ref()).await;
                     }

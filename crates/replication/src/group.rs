@@ -18,7 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aryavarth::WriteBatch;
-use openraft::async_runtime::WatchReceiver;
+use futures_util::future::BoxFuture;
+use openraft::async_runtime::{AsyncRuntime, WatchReceiver};
 use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{ChangeMembers, LinearizerOption, RaftMetrics, ServerState};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -34,7 +35,7 @@ use crate::log_store::LogStore;
 use crate::network::Network;
 use crate::peers::Peers;
 use crate::progress::Transfers;
-use crate::runtime::Moment;
+use crate::runtime::{self, Moment, Runtime};
 use crate::state_machine::ShardMachine;
 use crate::status::{GroupStatus, Leadership, Role, leadership, status};
 use crate::store::NodeStore;
@@ -170,8 +171,8 @@ impl Group {
         if let Some(until) = bound_until {
             raft.runtime_config().elect(false);
             let raft = raft.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(until.remaining()).await;
+            runtime::spawn(async move {
+                Runtime::sleep_until(until).await;
                 raft.runtime_config().elect(true);
             });
         }
@@ -179,7 +180,7 @@ impl Group {
         let metrics = raft.metrics();
         let leadership = watch_leadership(raft.metrics());
         let (proposals, queue) = mpsc::unbounded_channel();
-        tokio::spawn(feed(raft.clone(), queue));
+        runtime::spawn(feed(raft.clone(), queue));
         Ok(Group(Arc::new(Shared {
             shard,
             node: around.node,
@@ -224,12 +225,14 @@ impl Group {
     ///
     /// # Errors
     /// [`Error::Change`] if there is a group already, or this node is not among the members.
-    pub async fn initialize(&self, members: &[(NodeId, String)]) -> Result<()> {
-        let members: BTreeMap<u64, Member> = members
-            .iter()
-            .map(|(node, address)| (node.0, Member { address: address.clone() }))
-            .collect();
-        Ok(self.0.raft.initialize(members).await?)
+    pub fn initialize<'a>(&'a self, members: &'a [(NodeId, String)]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let members: BTreeMap<u64, Member> = members
+                .iter()
+                .map(|(node, address)| (node.0, Member { address: address.clone() }))
+                .collect();
+            Ok(self.0.raft.initialize(members).await?)
+        })
     }
 
     /// Proposes `batch`. Its place among this node's proposals is that of this call; `done` is called
@@ -288,20 +291,24 @@ impl Group {
     ///
     /// # Errors
     /// [`Error::NotLeader`], [`Error::Timeout`].
-    pub async fn read_barrier(&self, policy: ReadPolicy) -> Result<()> {
-        let option = match policy {
-            // Whatever was acknowledged by this leader was applied here before.
-            ReadPolicy::Lease if self.lease().is_some() => return Ok(()),
-            ReadPolicy::Lease => LinearizerOption::new(Some(self.0.timing.trusted_lease()), true),
-            ReadPolicy::ReadIndex => LinearizerOption::new(Some(Duration::ZERO), true),
-        };
-        let patience = 2 * self.0.timing.lease();
-        let linearizer =
-            self.0.raft.get_read_linearizer(option.with_wait_timeout(patience)).await?;
-        match linearizer.try_await_ready(&self.0.raft, Some(patience)).await? {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Error::Timeout),
-        }
+    pub fn read_barrier(&self, policy: ReadPolicy) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let option = match policy {
+                // Whatever was acknowledged by this leader was applied here before.
+                ReadPolicy::Lease if self.lease().is_some() => return Ok(()),
+                ReadPolicy::Lease => {
+                    LinearizerOption::new(Some(self.0.timing.trusted_lease()), true)
+                }
+                ReadPolicy::ReadIndex => LinearizerOption::new(Some(Duration::ZERO), true),
+            };
+            let patience = 2 * self.0.timing.lease();
+            let linearizer =
+                self.0.raft.get_read_linearizer(option.with_wait_timeout(patience)).await?;
+            match linearizer.try_await_ready(&self.0.raft, Some(patience)).await? {
+                Ok(_) => Ok(()),
+                Err(_) => Err(Error::Timeout),
+            }
+        })
     }
 
     /// On the leader: an entry at or after all that was acknowledged before the call. A follower that has
@@ -309,22 +316,26 @@ impl Group {
     ///
     /// # Errors
     /// [`Error::NotLeader`], [`Error::Timeout`].
-    pub async fn read_index(&self) -> Result<EntryIndex> {
-        let option = LinearizerOption::new(Some(Duration::ZERO), true);
-        let option = option.with_wait_timeout(2 * self.0.timing.lease());
-        let linearizer = self.0.raft.get_read_linearizer(option).await?;
-        Ok(EntryIndex(linearizer.read_log_id().index()))
+    pub fn read_index(&self) -> BoxFuture<'_, Result<EntryIndex>> {
+        Box::pin(async move {
+            let option = LinearizerOption::new(Some(Duration::ZERO), true);
+            let option = option.with_wait_timeout(2 * self.0.timing.lease());
+            let linearizer = self.0.raft.get_read_linearizer(option).await?;
+            Ok(EntryIndex(linearizer.read_log_id().index()))
+        })
     }
 
     /// Waits until reads on this node see `index`.
     ///
     /// # Errors
     /// [`Error::Timeout`], [`Error::Stopped`].
-    pub async fn wait_applied(&self, index: EntryIndex, within: Duration) -> Result<()> {
-        self.wait_metrics(within, |metrics| {
-            metrics.last_applied.filter(|applied| applied.index() >= index.0).map(|_| ())
+    pub fn wait_applied(&self, index: EntryIndex, within: Duration) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            self.wait_metrics(within, |metrics| {
+                metrics.last_applied.filter(|applied| applied.index() >= index.0).map(|_| ())
+            })
+            .await
         })
-        .await
     }
 
     /// Whether this node leads and is ready to answer reads.
@@ -357,10 +368,12 @@ impl Group {
     ///
     /// # Errors
     /// [`Error::NotLeader`], [`Error::Change`], [`Error::Unknown`].
-    pub async fn add_learner(&self, node: NodeId, address: &str) -> Result<()> {
-        let member = Member { address: address.to_owned() };
-        self.0.raft.add_learner(node.0, member, false).await?;
-        Ok(())
+    pub fn add_learner<'a>(&'a self, node: NodeId, address: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let member = Member { address: address.to_owned() };
+            self.0.raft.add_learner(node.0, member, false).await?;
+            Ok(())
+        })
     }
 
     /// Makes these the voters, by way of a change on which the old and the new ones agree. Each must be
@@ -368,40 +381,58 @@ impl Group {
     ///
     /// # Errors
     /// [`Error::NotLeader`], [`Error::Change`], [`Error::Unknown`].
-    pub async fn set_voters(&self, voters: &BTreeSet<NodeId>, removed: Removed) -> Result<()> {
-        let voters: BTreeSet<u64> = voters.iter().map(|node| node.0).collect();
-        let retain = removed == Removed::BecomeLearners;
-        self.0.raft.change_membership(ChangeMembers::ReplaceAllVoters(voters), retain).await?;
-        Ok(())
+    pub fn set_voters<'a>(
+        &'a self,
+        voters: &'a BTreeSet<NodeId>,
+        removed: Removed,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let voters: BTreeSet<u64> = voters.iter().map(|node| node.0).collect();
+            let retain = removed == Removed::BecomeLearners;
+            self.0.raft.change_membership(ChangeMembers::ReplaceAllVoters(voters), retain).await?;
+            Ok(())
+        })
     }
 
     /// Takes a learner out.
     ///
     /// # Errors
     /// [`Error::NotLeader`], [`Error::Change`], [`Error::Unknown`].
-    pub async fn remove_learner(&self, node: NodeId) -> Result<()> {
-        let gone = ChangeMembers::RemoveNodes([node.0].into());
-        self.0.raft.change_membership(gone, true).await?;
-        Ok(())
+    pub fn remove_learner(&self, node: NodeId) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let gone = ChangeMembers::RemoveNodes([node.0].into());
+            self.0.raft.change_membership(gone, true).await?;
+            Ok(())
+        })
     }
 
     /// On the leader: waits until `node`'s log is at most `behind` entries behind.
     ///
     /// # Errors
     /// [`Error::NotLeader`] as soon as this node leads no longer, [`Error::Timeout`].
-    pub async fn wait_caught_up(&self, node: NodeId, behind: u64, within: Duration) -> Result<()> {
-        let caught_up = |metrics: &RaftMetrics<TypeConfig>| {
-            let replication = metrics.replication.as_ref()?;
-            let matched = replication.get(&node.0).copied().flatten();
-            let next = matched.map_or(0, |matched| matched.index() + 1);
-            Some(metrics.last_log_index.map_or(0, |last| last + 1).saturating_sub(next) <= behind)
-        };
-        self.wait_metrics(within, |metrics| match caught_up(metrics) {
-            Some(true) => Some(Ok(())),
-            Some(false) => None,
-            None => Some(Err(Error::NotLeader { leader: leadership(metrics).leader })),
+    pub fn wait_caught_up(
+        &self,
+        node: NodeId,
+        behind: u64,
+        within: Duration,
+    ) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let caught_up = |metrics: &RaftMetrics<TypeConfig>| {
+                let replication = metrics.replication.as_ref()?;
+                let matched = replication.get(&node.0).copied().flatten();
+                let next = matched.map_or(0, |matched| matched.index() + 1);
+                Some(
+                    metrics.last_log_index.map_or(0, |last| last + 1).saturating_sub(next)
+                        <= behind,
+                )
+            };
+            self.wait_metrics(within, |metrics| match caught_up(metrics) {
+                Some(true) => Some(Ok(())),
+                Some(false) => None,
+                None => Some(Err(Error::NotLeader { leader: leadership(metrics).leader })),
+            })
+            .await?
         })
-        .await?
     }
 
     /// On the leader: lets `to` lead instead. It must be a voter that has almost all of the log. From the
@@ -410,26 +441,28 @@ impl Group {
     ///
     /// # Errors
     /// [`Error::NotLeader`]; [`Error::Timeout`] if it does not lead within two elections.
-    pub async fn transfer(&self, to: NodeId) -> Result<()> {
-        let before = leadership(&self.0.metrics.borrow_watched());
-        if before.role != Role::Leader {
-            return Err(Error::NotLeader { leader: before.leader });
-        }
-        self.0.handed_over.store(before.term.0, Ordering::SeqCst);
-        self.0.raft.trigger().transfer_leader(to.0).await?;
-        let patience = 2 * self.0.timing.lease();
-        let outcome = self
-            .wait_metrics(patience, |metrics| {
-                let now = leadership(metrics);
-                let led = now.leader.is_some_and(|leader| leader.node == to);
-                (led && now.term > before.term).then_some(())
-            })
-            .await;
-        if outcome.is_err() {
-            let group = self.clone();
-            tokio::spawn(async move { group.resign(before.term).await });
-        }
-        outcome
+    pub fn transfer(&self, to: NodeId) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let before = leadership(&self.0.metrics.borrow_watched());
+            if before.role != Role::Leader {
+                return Err(Error::NotLeader { leader: before.leader });
+            }
+            self.0.handed_over.store(before.term.0, Ordering::SeqCst);
+            self.0.raft.trigger().transfer_leader(to.0).await?;
+            let patience = 2 * self.0.timing.lease();
+            let outcome = self
+                .wait_metrics(patience, |metrics| {
+                    let now = leadership(metrics);
+                    let led = now.leader.is_some_and(|leader| leader.node == to);
+                    (led && now.term > before.term).then_some(())
+                })
+                .await;
+            if outcome.is_err() {
+                let group = self.clone();
+                tokio::spawn(async move { group.resign(before.term).await });
+            }
+            outcome
+        })
     }
 
     /// Ends the leadership of a term in which this node proposes nothing any more: openraft would keep it
@@ -452,21 +485,24 @@ impl Group {
     ///
     /// # Errors
     /// As [`Group::transfer`].
-    pub async fn step_down(&self) -> Result<()> {
-        let status = self.status();
-        if status.leadership.role != Role::Leader {
-            return Ok(());
-        }
-        let voters = status.members.iter().filter(|member| {
-            member.standing == crate::status::Standing::Voter && member.node != self.0.node
-        });
-        // One that has not answered for a lease is probably gone.
-        let lease = self.0.timing.lease();
-        let alive = voters.filter(|member| member.silent_for.is_some_and(|silent| silent < lease));
-        match alive.max_by_key(|member| member.matched) {
-            Some(member) => self.transfer(member.node).await,
-            None => Ok(()),
-        }
+    pub fn step_down(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let status = self.status();
+            if status.leadership.role != Role::Leader {
+                return Ok(());
+            }
+            let voters = status.members.iter().filter(|member| {
+                member.standing == crate::status::Standing::Voter && member.node != self.0.node
+            });
+            // One that has not answered for a lease is probably gone.
+            let lease = self.0.timing.lease();
+            let alive =
+                voters.filter(|member| member.silent_for.is_some_and(|silent| silent < lease));
+            match alive.max_by_key(|member| member.matched) {
+                Some(member) => self.transfer(member.node).await,
+                None => Ok(()),
+            }
+        })
     }
 
     /// Drops entries up to `up_to` from this node's log, as far as they are applied. Whoever needs one
@@ -474,24 +510,28 @@ impl Group {
     ///
     /// # Errors
     /// [`Error::Fenced`], [`Error::Stopped`]; [`Error::Timeout`] if it takes long.
-    pub async fn purge(&self, up_to: EntryIndex) -> Result<()> {
-        let reached = |id: Option<EntryId>| id.is_some_and(|id| id.index >= up_to);
-        let applied = self.applied();
-        let Some(up_to) = applied.map(|applied| applied.index.min(up_to)) else { return Ok(()) };
-        if reached(self.status().purged) {
-            return Ok(());
-        }
-        self.0.raft.trigger().snapshot().await?;
-        let within = self.0.timing.lease().max(Duration::from_secs(5));
-        self.wait_metrics(within, |metrics| {
-            metrics.snapshot.filter(|snapshot| snapshot.index() >= up_to.0).map(|_| ())
+    pub fn purge(&self, up_to: EntryIndex) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let reached = |id: Option<EntryId>| id.is_some_and(|id| id.index >= up_to);
+            let applied = self.applied();
+            let Some(up_to) = applied.map(|applied| applied.index.min(up_to)) else {
+                return Ok(());
+            };
+            if reached(self.status().purged) {
+                return Ok(());
+            }
+            self.0.raft.trigger().snapshot().await?;
+            let within = self.0.timing.lease().max(Duration::from_secs(5));
+            self.wait_metrics(within, |metrics| {
+                metrics.snapshot.filter(|snapshot| snapshot.index() >= up_to.0).map(|_| ())
+            })
+            .await?;
+            self.0.raft.trigger().purge_log(up_to.0).await?;
+            self.wait_metrics(within, |metrics| {
+                metrics.purged.filter(|purged| purged.index() >= up_to.0).map(|_| ())
+            })
+            .await
         })
-        .await?;
-        self.0.raft.trigger().purge_log(up_to.0).await?;
-        self.wait_metrics(within, |metrics| {
-            metrics.purged.filter(|purged| purged.index() >= up_to.0).map(|_| ())
-        })
-        .await
     }
 
     async fn wait_metrics<T>(
@@ -585,7 +625,7 @@ fn watch_leadership(
 ) -> watch::Receiver<Leadership> {
     let first = leadership(&metrics.borrow_watched());
     let (sender, receiver) = watch::channel(first);
-    tokio::spawn(async move {
+    runtime::spawn(async move {
         loop {
             let now = leadership(&metrics.borrow_and_update());
             sender.send_if_modified(|known| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 
 use crate::config::Timing;
 use crate::error::{Error, Result};
@@ -34,24 +35,26 @@ pub struct Introduction {
 ///
 /// # Errors
 /// [`Error::Refused`]; [`Error::Unreachable`], after which it may have been heard.
-pub async fn introduce(
+pub fn introduce<'a>(
     introduction: Introduction,
-    address: &str,
+    address: &'a str,
     body: Bytes,
-) -> Result<(Identity, Bytes)> {
-    let Introduction { incarnation, secret, tls, from, within } = introduction;
-    let identity = Identity { cluster: NO_CLUSTER, node: NOBODY, incarnation };
-    let passport =
-        Arc::new(Passport { identity, secret, roster: Roster::default(), protocol: PROTOCOL });
-    let tls = tls.as_ref().map(Tls::client);
-    let peers = Peers::new(Arc::clone(&passport), Timing::default(), from, tls);
-    let mut client = peers.client(NOBODY, address)?;
-    let asked = client.introduce(proto::ForwardRequest { body });
-    let reply = tokio::time::timeout(within, asked).await.map_err(|_| Error::Unreachable {
-        address: address.to_owned(),
-        cause: "no answer in time".into(),
-    })?;
-    let reply = reply.map_err(|status| failure(address, &status))?;
-    let host = passport.check_host(reply.metadata())?;
-    Ok((host, reply.into_inner().body))
+) -> BoxFuture<'a, Result<(Identity, Bytes)>> {
+    Box::pin(async move {
+        let Introduction { incarnation, secret, tls, from, within } = introduction;
+        let identity = Identity { cluster: NO_CLUSTER, node: NOBODY, incarnation };
+        let passport =
+            Arc::new(Passport { identity, secret, roster: Roster::default(), protocol: PROTOCOL });
+        let tls = tls.as_ref().map(Tls::client);
+        let peers = Peers::new(Arc::clone(&passport), Timing::default(), from, tls);
+        let mut client = peers.client(NOBODY, address)?;
+        let asked = client.introduce(proto::ForwardRequest { body });
+        let reply = tokio::time::timeout(within, asked).await.map_err(|_| Error::Unreachable {
+            address: address.to_owned(),
+            cause: "no answer in time".into(),
+        })?;
+        let reply = reply.map_err(|status| failure(address, &status))?;
+        let host = passport.check_host(reply.metadata())?;
+        Ok((host, reply.into_inner().body))
+    })
 }

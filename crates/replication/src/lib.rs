@@ -36,6 +36,9 @@ pub mod identity;
 pub mod introduction;
 pub mod listener;
 pub mod node;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 pub mod status;
 pub mod store;
 #[cfg(feature = "simulation")]

@@ -20,9 +20,14 @@ use tokio::time::Instant;
 use tonic::{Code, Status, Streaming};
 
 use crate::entry_log::ShardId;
+#[cfg(feature = "simulation")]
+use crate::identity::NodeId;
 use crate::identity::Refusal;
 use crate::peers::{Client, Signer, say};
 use crate::proto::{self, answer, request};
+use crate::runtime;
+#[cfg(feature = "simulation")]
+use crate::simulation::{Lane, Station};
 
 /// Requests that wait for the writer before asking has to wait.
 const QUEUE: usize = 1024;
@@ -45,12 +50,12 @@ pub(crate) enum Failure {
     Refused(#[from] Refusal),
 }
 
-type Reply = oneshot::Sender<Result<answer::Body, Failure>>;
+pub(crate) type Reply = oneshot::Sender<Result<answer::Body, Failure>>;
 
-struct Asked {
-    shard: ShardId,
-    body: request::Body,
-    reply: Reply,
+pub(crate) struct Asked {
+    pub shard: ShardId,
+    pub body: request::Body,
+    pub reply: Reply,
 }
 
 /// A peer's stream. Its task ends when the last handle is dropped.
@@ -65,7 +70,15 @@ impl Link {
     /// A stream over `client` that is opened when it is needed; not again within `pause` after it failed.
     pub fn start(client: Client, signer: Signer, pause: Duration) -> Link {
         let (queue, asked) = mpsc::channel(QUEUE);
-        tokio::spawn(serve(client, signer, asked, pause));
+        runtime::spawn(serve(client, signer, asked, pause));
+        Link { queue, cut: Arc::default() }
+    }
+
+    /// A stream over a simulated network.
+    #[cfg(feature = "simulation")]
+    pub fn simulated(station: Station, to: NodeId, lane: Lane) -> Link {
+        let (queue, asked) = mpsc::channel(QUEUE);
+        runtime::spawn(station.serve(to, lane, asked));
         Link { queue, cut: Arc::default() }
     }
 
@@ -138,6 +151,7 @@ async fn converse(
     let mut answers = opened.into_inner();
     let waiting = Waiting::default();
     let outcome = tokio::select! {
+        biased;
         outcome = read(&mut answers, &waiting) => Err(outcome),
         () = write(&parcels, asked, first, &waiting) => Ok(()),
     };
@@ -193,7 +207,7 @@ async fn read(answers: &mut Streaming<proto::Answers>, waiting: &Waiting) -> Fai
     }
 }
 
-fn body(body: Option<answer::Body>) -> Result<answer::Body, Failure> {
+pub(crate) fn body(body: Option<answer::Body>) -> Result<answer::Body, Failure> {
     match body {
         Some(answer::Body::Unavailable(why)) => Err(Failure::Unavailable(why)),
         Some(body) => Ok(body),

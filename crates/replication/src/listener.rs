@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
+use futures_util::{Stream, StreamExt};
 use openraft::async_runtime::WatchReceiver;
 use openraft::storage::Snapshot;
 use tokio::sync::{mpsc, watch};
@@ -22,7 +23,7 @@ use crate::entry_log::{EntryId, EntryLog, ShardId};
 use crate::gate::Gate;
 use crate::identity::{Identity, Incarnation, NodeId, Passport, Refusal};
 use crate::proto::{self, answer, peer_server, request, snapshot_part};
-use crate::runtime::Moment;
+use crate::runtime::{self, Moment};
 use crate::snapshot::{Incoming, SnapshotData};
 use crate::store::NodeStore;
 use crate::types::{ShardRaft, SnapshotMeta, StoredMembership, Vote, log_id};
@@ -80,6 +81,11 @@ pub(crate) struct Listener {
     pub stopping: watch::Receiver<bool>,
 }
 
+/// The parts of a snapshot that comes in.
+pub(crate) trait Parts: Stream<Item = Result<proto::SnapshotPart, Status>> + Unpin {}
+
+impl<S: Stream<Item = Result<proto::SnapshotPart, Status>> + Unpin> Parts for S {}
+
 type Answering = Pin<Box<dyn Future<Output = answer::Body> + Send>>;
 
 fn unavailable(why: impl ToString) -> answer::Body {
@@ -103,7 +109,7 @@ impl Listener {
     }
 
     /// What answers a request. Nothing happens before it is polled.
-    fn answer(&self, request: proto::Request) -> Answering {
+    pub fn answer(&self, request: proto::Request) -> Answering {
         let Some(seat) = Listener::shard(request.shard).and_then(|shard| self.seats.get(shard))
         else {
             return Box::pin(std::future::ready(unavailable("no such shard here")));
@@ -125,6 +131,7 @@ impl Listener {
         let mut stopping = self.stopping.clone();
         loop {
             let parcel = tokio::select! {
+                biased;
                 _ = stopping.wait_for(|stopping| *stopping) => return,
                 parcel = parcels.message() => parcel,
             };
@@ -140,7 +147,7 @@ impl Listener {
                     Some(body) => ready.push(proto::Answer { id, body: Some(body) }),
                     None => {
                         let answers = answers.clone();
-                        tokio::spawn(async move {
+                        runtime::spawn(async move {
                             let body = Some(answering.await);
                             // If the stream broke, the peer asks again.
                             let _ = answers.send(vec![proto::Answer { id, body }]).await;
@@ -154,10 +161,7 @@ impl Listener {
         }
     }
 
-    async fn receive(
-        &self,
-        mut parts: Streaming<proto::SnapshotPart>,
-    ) -> Result<proto::SnapshotReply, Status> {
+    pub async fn receive(&self, mut parts: impl Parts) -> Result<proto::SnapshotReply, Status> {
         let Some(snapshot_part::Part::Head(head)) = self.next_part(&mut parts).await? else {
             return Err(Status::invalid_argument("a snapshot begins with its head"));
         };
@@ -170,6 +174,9 @@ impl Listener {
         let pass = seat.gate.begin(Arc::clone(&seat.log)).await;
         let pass = pass.map_err(|busy| Status::resource_exhausted(busy.to_string()))?;
         if let Some(vote) = already(&seat, &vote, base) {
+            // It may be here and not on the disk, as when an installation ended with a failed sync.
+            let store = Arc::clone(&self.store);
+            blocking(move || store.sync()).await?;
             return Ok(proto::SnapshotReply { vote: wire::vote(&vote) });
         }
         let shard = ShardId(u16::try_from(head.shard).unwrap_or_default());
@@ -205,14 +212,21 @@ impl Listener {
         Ok(proto::SnapshotReply { vote: wire::vote(&response.vote) })
     }
 
+    pub async fn forwarded(&self, from: NodeId, body: Bytes) -> Result<Bytes, Status> {
+        let Some(forwarded) = &self.forwarded else {
+            return Err(Status::unimplemented("nothing is forwarded to this node"));
+        };
+        Ok(forwarded.answer(from, body).await)
+    }
+
     async fn next_part(
         &self,
-        parts: &mut Streaming<proto::SnapshotPart>,
+        parts: &mut impl Parts,
     ) -> Result<Option<snapshot_part::Part>, Status> {
         let idle = Duration::from_millis(self.timing.snapshot_idle);
-        let part = tokio::time::timeout(idle, parts.message()).await;
-        let part = part.map_err(|_| Status::deadline_exceeded("the snapshot has stalled"))??;
-        Ok(part.and_then(|part| part.part))
+        let part = tokio::time::timeout(idle, parts.next()).await;
+        let part = part.map_err(|_| Status::deadline_exceeded("the snapshot has stalled"))?;
+        Ok(part.transpose()?.and_then(|part| part.part))
     }
 }
 
@@ -233,7 +247,7 @@ fn invalid(why: impl ToString) -> Status {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> aryavarth::Result<T> + Send + 'static,
 ) -> Result<T, Status> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let done = runtime::blocking(work).await;
     let done = done.map_err(|error| Status::internal(error.to_string()))?;
     done.map_err(|error| Status::unavailable(error.to_string()))
 }
@@ -318,7 +332,7 @@ impl peer_server::Peer for Listener {
     ) -> Result<Response<Self::LinkStream>, Status> {
         let caller = self.caller(&request)?;
         let (answers, outgoing) = mpsc::channel(ANSWERS);
-        tokio::spawn(self.clone().serve_link(request.into_inner(), answers));
+        runtime::spawn(self.clone().serve_link(request.into_inner(), answers));
         let outgoing = stream::unfold(outgoing, |mut outgoing| async {
             let mut together: Vec<Vec<proto::Answer>> = Vec::new();
             if outgoing.recv_many(&mut together, ANSWERS).await == 0 {
@@ -347,10 +361,7 @@ impl peer_server::Peer for Listener {
         request: Request<proto::ForwardRequest>,
     ) -> Result<Response<proto::ForwardReply>, Status> {
         let from = self.caller(&request)?;
-        let Some(forwarded) = &self.forwarded else {
-            return Err(Status::unimplemented("nothing is forwarded to this node"));
-        };
-        let body = forwarded.answer(from.node, request.into_inner().body).await;
+        let body = self.forwarded(from.node, request.into_inner().body).await?;
         Ok(self.signed(from, proto::ForwardReply { body }))
     }
 

@@ -14,6 +14,8 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
+#[cfg(feature = "simulation")]
+use aryavarth::planted::{Planted, is_planted};
 use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 
@@ -198,6 +200,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             let new: Vec<_> = entries.iter().zip(&configs).map(new_entry).collect();
             self.log.append(&new).map_err(io::Error::other)?;
             entries.iter().for_each(note_logged);
+            #[cfg(feature = "simulation")]
+            if is_planted(Planted::AppliedBeforeCommitted)
+                && let Some(last) = new.last()
+            {
+                self.log.apply(last.id.index).map_err(io::Error::other)?;
+            }
             self.tail.push(entries);
         }
         self.syncer.after_sync(move |outcome| {

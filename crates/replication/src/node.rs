@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -74,66 +74,101 @@ impl Node {
     ///
     /// # Errors
     /// [`Error::Listen`], [`Error::Tls`], [`Error::Timing`], or what a group says.
-    pub async fn start(
+    pub fn start(
         config: NodeConfig,
         store: Arc<dyn NodeStore>,
         forwarded: Option<Arc<dyn Forwarded>>,
-    ) -> Result<Node> {
-        config.timing.config(ShardId(0))?;
-        let passport = Arc::new(Passport {
-            identity: config.identity,
-            secret: config.secret,
-            roster: config.roster,
-            protocol: PROTOCOL,
-        });
-        let unusable = |error: &dyn fmt::Display| Error::Listen {
-            address: config.listen.to_string(),
-            cause: error.to_string(),
-        };
-        let syncer = {
-            let store = Arc::clone(&store);
-            Syncer::start(move || store.sync()).map_err(|error| unusable(&error))?
-        };
-        let tls = config.tls.as_ref();
-        let peers = Peers::new(
-            Arc::clone(&passport),
-            config.timing,
-            config.listen.ip(),
-            tls.map(Tls::client),
-        );
-        let socket = TcpListener::bind(config.listen).await.map_err(|error| unusable(&error))?;
-        let address = socket.local_addr().map_err(|error| unusable(&error))?;
-        let (stop, stopping) = watch::channel(false);
-        let seats = Seats::default();
-        let listener = Listener {
-            passport: Arc::clone(&passport),
-            seats: seats.clone(),
-            store: Arc::clone(&store),
-            forwarded,
-            timing: config.timing,
-            stopping: stopping.clone(),
-        };
-        let server = serve(socket, listener, tls, stopping)?;
-        let node = Node {
+    ) -> BoxFuture<'static, Result<Node>> {
+        Box::pin(async move {
+            let passport = passport(&config)?;
+            let unusable = |error: &dyn fmt::Display| Error::Listen {
+                address: config.listen.to_string(),
+                cause: error.to_string(),
+            };
+            let tls = config.tls.as_ref();
+            let peers = Peers::new(
+                Arc::clone(&passport),
+                config.timing,
+                config.listen.ip(),
+                tls.map(Tls::client),
+            );
+            let socket =
+                TcpListener::bind(config.listen).await.map_err(|error| unusable(&error))?;
+            let address = socket.local_addr().map_err(|error| unusable(&error))?;
+            let syncer = syncer(&store).map_err(|error| unusable(&error))?;
+            let timing = config.timing;
+            let around = Surroundings { node: config.identity.node, store, syncer, peers, timing };
+            let node = Node::new(passport, around, address);
+            let server = serve(socket, node.listener(forwarded), tls, node.stop.subscribe())?;
+            *node.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
+            node.open_all().await?;
+            Ok(node)
+        })
+    }
+
+    /// The same on a simulated network, on the machine that is current.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    ///
+    /// # Panics
+    /// If no machine is.
+    #[cfg(feature = "simulation")]
+    pub fn start_simulated<'a>(
+        config: NodeConfig,
+        store: Arc<dyn NodeStore>,
+        forwarded: Option<Arc<dyn Forwarded>>,
+        network: &'a crate::simulation::SimNetwork,
+    ) -> BoxFuture<'a, Result<Node>> {
+        Box::pin(async move {
+            use crate::simulation::{Host, Station};
+
+            let host = Host::current().expect("a simulated node is started on its machine");
+            let passport = passport(&config)?;
+            let (me, timing) = (config.identity.node, config.timing);
+            let station = Station { network: network.clone(), node: me };
+            let peers = Peers::simulated(Arc::clone(&passport), timing, station);
+            let syncer = syncer(&store).map_err(|error| Error::Listen {
+                address: config.listen.to_string(),
+                cause: error.to_string(),
+            })?;
+            let around = Surroundings { node: me, store, syncer, peers, timing };
+            let node = Node::new(passport, around, config.listen);
+            network.open(me, host, node.listener(forwarded));
+            node.open_all().await?;
+            Ok(node)
+        })
+    }
+
+    fn new(passport: Arc<Passport>, around: Surroundings, address: SocketAddr) -> Node {
+        Node {
             passport,
-            around: Surroundings {
-                node: config.identity.node,
-                store,
-                syncer,
-                peers,
-                timing: config.timing,
-            },
-            seats,
+            around,
+            seats: Seats::default(),
             groups: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             address,
-            stop,
-            server: Mutex::new(Some(server)),
-        };
-        for shard in node.around.store.shards() {
-            node.open(shard).await?;
+            stop: watch::Sender::new(false),
+            server: Mutex::default(),
         }
-        Ok(node)
+    }
+
+    fn listener(&self, forwarded: Option<Arc<dyn Forwarded>>) -> Listener {
+        Listener {
+            passport: Arc::clone(&self.passport),
+            seats: self.seats.clone(),
+            store: Arc::clone(&self.around.store),
+            forwarded,
+            timing: self.around.timing,
+            stopping: self.stop.subscribe(),
+        }
+    }
+
+    async fn open_all(&self) -> Result<()> {
+        for shard in self.around.store.shards() {
+            self.open(shard).await?;
+        }
+        Ok(())
     }
 
     /// Who it is.
@@ -176,12 +211,14 @@ impl Node {
     ///
     /// # Errors
     /// [`Error::ShardExists`], or what the store says.
-    pub async fn create_group(&self, shard: ShardId) -> Result<Group> {
-        let _changing = self.changing.lock().await;
-        if self.group(shard).is_ok() {
-            return Err(Error::ShardExists { shard });
-        }
-        self.open(shard).await
+    pub fn create_group(&self, shard: ShardId) -> BoxFuture<'_, Result<Group>> {
+        Box::pin(async move {
+            let _changing = self.changing.lock().await;
+            if self.group(shard).is_ok() {
+                return Err(Error::ShardExists { shard });
+            }
+            self.open(shard).await
+        })
     }
 
     /// Starts the group of a shard anew from what the store has of it, if it has stopped: as after a
@@ -212,51 +249,59 @@ impl Node {
     ///
     /// # Errors
     /// [`Error::NoSuchShard`], or what the store says.
-    pub async fn remove_group(&self, shard: ShardId) -> Result<()> {
-        let _changing = self.changing.lock().await;
-        let group = self.group(shard)?;
-        self.seats.remove(shard);
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner).remove(&shard);
-        group.stop().await;
-        group.log().forget()?;
-        Ok(self.around.syncer.sync().await?)
+    pub fn remove_group(&self, shard: ShardId) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let _changing = self.changing.lock().await;
+            let group = self.group(shard)?;
+            self.seats.remove(shard);
+            self.groups.lock().unwrap_or_else(PoisonError::into_inner).remove(&shard);
+            group.stop().await;
+            group.log().forget()?;
+            Ok(self.around.syncer.sync().await?)
+        })
     }
 
     /// Asks who is at `address`.
     ///
     /// # Errors
     /// [`Error::Refused`], [`Error::Unreachable`].
-    pub async fn hello(&self, address: &str) -> Result<Identity> {
-        let mut client = self.around.peers.client(NOBODY, address)?;
-        let asked = client.hello(proto::HelloRequest {});
-        let patience = Duration::from_millis(2 * self.around.timing.connect);
-        let reply = tokio::time::timeout(patience, asked).await.map_err(|_| {
-            Error::Unreachable { address: address.to_owned(), cause: "no answer in time".into() }
-        })?;
-        let reply = reply.map_err(|status| failure(address, &status))?;
-        Ok(self.around.peers.signer(NOBODY).verify(reply.metadata())?)
+    pub fn hello<'a>(&'a self, address: &'a str) -> BoxFuture<'a, Result<Identity>> {
+        Box::pin(async move {
+            let mut client = self.around.peers.client(NOBODY, address)?;
+            let asked = client.hello(proto::HelloRequest {});
+            let patience = Duration::from_millis(2 * self.around.timing.connect);
+            let reply =
+                tokio::time::timeout(patience, asked).await.map_err(|_| Error::Unreachable {
+                    address: address.to_owned(),
+                    cause: "no answer in time".into(),
+                })?;
+            let reply = reply.map_err(|status| failure(address, &status))?;
+            Ok(self.around.peers.signer(NOBODY).verify(reply.metadata())?)
+        })
     }
 
     /// Sends bytes to another node's [`Forwarded`], and waits for its answer.
     ///
     /// # Errors
     /// [`Error::Refused`]; [`Error::Unreachable`], after which the bytes may have arrived.
-    pub async fn forward(
-        &self,
+    pub fn forward<'a>(
+        &'a self,
         node: NodeId,
-        address: &str,
+        address: &'a str,
         body: Bytes,
         within: Duration,
-    ) -> Result<Bytes> {
-        let mut client = self.around.peers.get(node, address)?.bulk.clone();
-        let asked = client.forward(proto::ForwardRequest { body });
-        let reply = tokio::time::timeout(within, asked).await.map_err(|_| Error::Unreachable {
-            address: address.to_owned(),
-            cause: "no answer in time".into(),
-        })?;
-        let reply = reply.map_err(|status| failure(address, &status))?;
-        self.around.peers.signer(node).verify(reply.metadata())?;
-        Ok(reply.into_inner().body)
+    ) -> BoxFuture<'a, Result<Bytes>> {
+        Box::pin(async move {
+            let peer = self.around.peers.get(node, address)?;
+            let signer = self.around.peers.signer(node);
+            let asked = peer.bulk.forward(body, &signer);
+            let reply =
+                tokio::time::timeout(within, asked).await.map_err(|_| Error::Unreachable {
+                    address: address.to_owned(),
+                    cause: "no answer in time".into(),
+                })?;
+            Ok(reply.map_err(|status| failure(address, &status))??)
+        })
     }
 
     /// From now on nothing this node asks reaches these nodes, and all others are reached again.
@@ -266,23 +311,25 @@ impl Node {
     }
 
     /// Hands over what it leads, ends all groups, and stops listening.
-    pub async fn shutdown(&self) {
-        let groups = self.groups();
-        let handed_over = join_all(groups.iter().map(Group::step_down)).await;
-        for (group, outcome) in groups.iter().zip(handed_over) {
-            if let Err(error) = outcome {
-                tracing::warn!(shard = %group.shard(), %error, "leadership was not handed over");
+    pub fn shutdown(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let groups = self.groups();
+            let handed_over = join_all(groups.iter().map(Group::step_down)).await;
+            for (group, outcome) in groups.iter().zip(handed_over) {
+                if let Err(error) = outcome {
+                    tracing::warn!(shard = %group.shard(), %error, "leadership was not handed over");
+                }
             }
-        }
-        join_all(groups.iter().map(Group::stop)).await;
-        // Nobody may be listening any more.
-        let _ = self.stop.send(true);
-        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(mut server) = server
-            && tokio::time::timeout(FAREWELL, &mut server).await.is_err()
-        {
-            server.abort();
-        }
+            join_all(groups.iter().map(Group::stop)).await;
+            // Nobody may be listening any more.
+            let _ = self.stop.send(true);
+            let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(mut server) = server
+                && tokio::time::timeout(FAREWELL, &mut server).await.is_err()
+            {
+                server.abort();
+            }
+        })
     }
 }
 
@@ -293,6 +340,21 @@ impl Drop for Node {
             server.abort();
         }
     }
+}
+
+fn passport(config: &NodeConfig) -> Result<Arc<Passport>> {
+    config.timing.config(ShardId(0))?;
+    Ok(Arc::new(Passport {
+        identity: config.identity,
+        secret: config.secret.clone(),
+        roster: config.roster.clone(),
+        protocol: PROTOCOL,
+    }))
+}
+
+fn syncer(store: &Arc<dyn NodeStore>) -> std::io::Result<Syncer> {
+    let store = Arc::clone(store);
+    Syncer::start(move || store.sync())
 }
 
 fn serve(

@@ -16,17 +16,23 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::stream;
+use tokio::sync::mpsc;
 use tonic::metadata::MetadataMap;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
-use tonic::{Request, Status};
+use tonic::{Request, Response, Status};
 
 use crate::config::Timing;
 use crate::error::{Error, Result};
 use crate::identity::{Identity, NOBODY, NodeId, Passport, Refusal};
 use crate::link::Link;
+use crate::proto;
 use crate::proto::peer_client::PeerClient;
+#[cfg(feature = "simulation")]
+use crate::simulation::{Lane, SimBulk, Station};
 
 /// The largest message: one entry with the largest batch the engine takes.
 pub(crate) const MAX_MESSAGE: usize = (1 << 30) + (64 << 20);
@@ -71,14 +77,64 @@ struct Shared {
     peers: Mutex<HashMap<(NodeId, String), Arc<Peer>>>,
     #[cfg(feature = "simulation")]
     severed: Mutex<Vec<NodeId>>,
+    #[cfg(feature = "simulation")]
+    station: Option<Station>,
 }
 
 /// One peer at one address.
 pub(crate) struct Peer {
     pub urgent: Link,
     pub entries: Link,
-    pub bulk: Client,
+    pub bulk: Bulk,
 }
+
+/// What goes to a peer without a link.
+#[derive(Clone)]
+pub(crate) enum Bulk {
+    /// By gRPC.
+    Client(Client),
+    #[cfg(feature = "simulation")]
+    Simulated(SimBulk),
+}
+
+impl Bulk {
+    /// Sends a snapshot, which may take so long.
+    pub async fn install_snapshot(
+        &self,
+        parts: mpsc::Receiver<proto::SnapshotPart>,
+        within: Duration,
+    ) -> std::result::Result<proto::SnapshotReply, Status> {
+        match self {
+            Bulk::Client(client) => {
+                let parts = stream::unfold(parts, |mut parts| async {
+                    parts.recv().await.map(|part| (part, parts))
+                });
+                let mut call = Request::new(parts);
+                call.set_timeout(within);
+                client.clone().install_snapshot(call).await.map(Response::into_inner)
+            }
+            #[cfg(feature = "simulation")]
+            Bulk::Simulated(bulk) => bulk.install_snapshot(parts).await,
+        }
+    }
+
+    /// Sends bytes and waits for the answer, of which `signer` says whether it is the peer's.
+    pub async fn forward(&self, body: Bytes, signer: &Signer) -> ForwardResult {
+        match self {
+            Bulk::Client(client) => {
+                let reply = client.clone().forward(proto::ForwardRequest { body }).await;
+                let reply = reply.map_err(Box::new)?;
+                Ok(signer.verify(reply.metadata()).map(|_| reply.into_inner().body))
+            }
+            #[cfg(feature = "simulation")]
+            Bulk::Simulated(bulk) => Ok(Ok(bulk.forward(body).await.map_err(Box::new)?)),
+        }
+    }
+}
+
+/// The answer to forwarded bytes, unless it is not the peer's, or there is none.
+pub(crate) type ForwardResult =
+    std::result::Result<std::result::Result<Bytes, Refusal>, Box<Status>>;
 
 impl fmt::Debug for Peers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -101,6 +157,22 @@ impl Peers {
             peers: Mutex::default(),
             #[cfg(feature = "simulation")]
             severed: Mutex::default(),
+            #[cfg(feature = "simulation")]
+            station: None,
+        }))
+    }
+
+    /// Peers on a simulated network.
+    #[cfg(feature = "simulation")]
+    pub fn simulated(passport: Arc<Passport>, timing: Timing, station: Station) -> Peers {
+        Peers(Arc::new(Shared {
+            passport,
+            timing,
+            from: IpAddr::from([0, 0, 0, 0]),
+            tls: None,
+            peers: Mutex::default(),
+            severed: Mutex::default(),
+            station: Some(station),
         }))
     }
 
@@ -126,12 +198,7 @@ impl Peers {
         if let Some(peer) = peers.get(&(node, address.to_owned())) {
             return Ok(Arc::clone(peer));
         }
-        let pause = Duration::from_millis(self.0.timing.heartbeat);
-        let peer = Arc::new(Peer {
-            urgent: Link::start(self.client(node, address)?, self.signer(node), pause),
-            entries: Link::start(self.client(node, address)?, self.signer(node), pause),
-            bulk: self.client(node, address)?,
-        });
+        let peer = Arc::new(self.reach(node, address)?);
         #[cfg(feature = "simulation")]
         {
             let severed = self.0.severed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,6 +209,23 @@ impl Peers {
         peers.retain(|(known, _), _| *known != node);
         peers.insert((node, address.to_owned()), Arc::clone(&peer));
         Ok(peer)
+    }
+
+    fn reach(&self, node: NodeId, address: &str) -> Result<Peer> {
+        #[cfg(feature = "simulation")]
+        if let Some(station) = &self.0.station {
+            return Ok(Peer {
+                urgent: Link::simulated(station.clone(), node, Lane::Urgent),
+                entries: Link::simulated(station.clone(), node, Lane::Entries),
+                bulk: Bulk::Simulated(SimBulk { station: station.clone(), to: node }),
+            });
+        }
+        let pause = Duration::from_millis(self.0.timing.heartbeat);
+        Ok(Peer {
+            urgent: Link::start(self.client(node, address)?, self.signer(node), pause),
+            entries: Link::start(self.client(node, address)?, self.signer(node), pause),
+            bulk: Bulk::Client(self.client(node, address)?),
+        })
     }
 
     /// A connection of its own to whoever is at this address.

@@ -4,14 +4,20 @@
 //! that wakes up would believe in a lease that the others have long forgotten. Tokio's instants stop
 //! while the machine is suspended, so instants here are `CLOCK_BOOTTIME` where there is one. Timers
 //! stay tokio's: a late timer is harmless, a lease that is too long is not.
+//!
+//! Tasks and blocking work of this crate are begun here and nowhere else, so that a simulation can give a
+//! node a clock of its own and do all in one thread.
 
 use std::future::Future;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::time::Duration;
 
 use openraft_rt::{AsyncRuntime, Instant, OptionalSend};
-use openraft_rt_tokio::{TokioMpsc, TokioMutex, TokioOneshot, TokioRuntime, TokioWatch};
+use openraft_rt_tokio::{TokioMpsc, TokioMutex, TokioOneshot, TokioRuntime};
 use rustix::time::{ClockId, clock_gettime};
+
+#[cfg(feature = "simulation")]
+use crate::simulation::Host;
 
 #[cfg(target_os = "linux")]
 const CLOCK: ClockId = ClockId::Boottime;
@@ -25,6 +31,10 @@ pub struct Moment(Duration);
 impl Moment {
     /// Now.
     pub fn now() -> Moment {
+        #[cfg(feature = "simulation")]
+        if let Some(host) = Host::current() {
+            return Moment(host.now());
+        }
         let time = clock_gettime(CLOCK);
         let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
         Moment(Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), nanoseconds))
@@ -78,6 +88,68 @@ impl Instant for Moment {
     }
 }
 
+/// Begins a task of this node.
+pub(crate) fn spawn<T>(task: T) -> tokio::task::JoinHandle<T::Output>
+where
+    T: Future + Send + 'static,
+    T::Output: Send + 'static,
+{
+    #[cfg(feature = "simulation")]
+    if let Some(host) = Host::current() {
+        return host.spawn(task);
+    }
+    tokio::spawn(task)
+}
+
+/// Does what may wait for the disk where nobody else is held up by it.
+///
+/// # Errors
+/// If it panicked.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, tokio::task::JoinError> {
+    #[cfg(feature = "simulation")]
+    if let Some(host) = Host::current() {
+        tokio::time::sleep(host.work_takes()).await;
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await
+}
+
+/// `span` of this node's clock, as a span of tokio's.
+fn of_timer(span: Duration) -> Duration {
+    #[cfg(feature = "simulation")]
+    if let Some(host) = Host::current() {
+        return host.true_span(span);
+    }
+    span
+}
+
+/// Of many who wait, tokio wakes one or the other first, at random.
+#[cfg(not(feature = "simulation"))]
+type Watched = openraft_rt_tokio::TokioWatch;
+#[cfg(feature = "simulation")]
+type Watched = openraft_rt_sim::SimWatch;
+
+#[cfg(not(feature = "simulation"))]
+type Dice = <TokioRuntime as AsyncRuntime>::ThreadLocalRng;
+#[cfg(feature = "simulation")]
+type Dice = rand::rngs::StdRng;
+
+#[cfg(not(feature = "simulation"))]
+fn dice() -> Dice {
+    TokioRuntime::thread_rng()
+}
+
+#[cfg(feature = "simulation")]
+fn dice() -> Dice {
+    use rand::SeedableRng;
+    match Host::current() {
+        Some(host) => Dice::seed_from_u64(host.random()),
+        None => Dice::from_rng(&mut TokioRuntime::thread_rng()),
+    }
+}
+
 /// Tokio as openraft sees it.
 #[derive(Debug)]
 pub struct Runtime(TokioRuntime);
@@ -89,9 +161,9 @@ impl AsyncRuntime for Runtime {
     type Instant = Moment;
     type TimeoutError = tokio::time::error::Elapsed;
     type Timeout<R, T: Future<Output = R> + OptionalSend> = tokio::time::Timeout<T>;
-    type ThreadLocalRng = <TokioRuntime as AsyncRuntime>::ThreadLocalRng;
+    type ThreadLocalRng = Dice;
     type Mpsc = TokioMpsc;
-    type Watch = TokioWatch;
+    type Watch = Watched;
     type Oneshot = TokioOneshot;
     type Mutex<T: OptionalSend + 'static> = TokioMutex<T>;
 
@@ -100,29 +172,29 @@ impl AsyncRuntime for Runtime {
         T: Future + OptionalSend + 'static,
         T::Output: OptionalSend + 'static,
     {
-        tokio::spawn(future)
+        spawn(future)
     }
 
     fn sleep(duration: Duration) -> Self::Sleep {
-        tokio::time::sleep(duration)
+        tokio::time::sleep(of_timer(duration))
     }
 
     fn sleep_until(deadline: Moment) -> Self::Sleep {
-        tokio::time::sleep(deadline.remaining())
+        tokio::time::sleep(of_timer(deadline.remaining()))
     }
 
     fn timeout<R, F: Future<Output = R> + OptionalSend>(
         duration: Duration,
         future: F,
     ) -> Self::Timeout<R, F> {
-        tokio::time::timeout(duration, future)
+        tokio::time::timeout(of_timer(duration), future)
     }
 
     fn timeout_at<R, F: Future<Output = R> + OptionalSend>(
         deadline: Moment,
         future: F,
     ) -> Self::Timeout<R, F> {
-        tokio::time::timeout(deadline.remaining(), future)
+        tokio::time::timeout(of_timer(deadline.remaining()), future)
     }
 
     fn is_panic(error: &Self::JoinError) -> bool {
@@ -130,7 +202,7 @@ impl AsyncRuntime for Runtime {
     }
 
     fn thread_rng() -> Self::ThreadLocalRng {
-        TokioRuntime::thread_rng()
+        dice()
     }
 
     fn new(threads: usize) -> Runtime {

@@ -15,6 +15,7 @@ use crate::entry_log::{EntryLog, ShardId};
 use crate::gate::Gate;
 use crate::log_store::LogStore;
 use crate::membership;
+use crate::runtime;
 use crate::snapshot::SnapshotData;
 use crate::store::ShardData;
 use crate::tail::Tail;
@@ -138,7 +139,7 @@ impl RaftStateMachine<TypeConfig> for ShardMachine {
         let config = encode(meta.last_membership.membership())?;
         let (shard, data) = (self.shard, Arc::clone(&self.data));
         let install = move || snapshot.install(data.as_ref(), shard, entry_id(&last), &config);
-        let done = tokio::task::spawn_blocking(install).await.map_err(io::Error::other);
+        let done = runtime::blocking(install).await.map_err(io::Error::other);
         let done = done.and_then(|done| done.map_err(io::Error::other));
         if done.is_ok() {
             self.tail.clear();

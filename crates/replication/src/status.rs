@@ -118,7 +118,13 @@ pub(crate) fn leadership(metrics: &RaftMetrics<TypeConfig>) -> Leadership {
     });
     let applied_term = metrics.last_applied.map(|applied| applied.committed_leader_id().term);
     let leads = role == Role::Leader && metrics.current_leader == Some(metrics.id);
-    Leadership { term: Term(term), role, leader, ready: leads && applied_term == Some(term) }
+    let ready = leads && applied_term == Some(term);
+    #[cfg(feature = "simulation")]
+    let ready = match aryavarth::planted::is_planted(aryavarth::planted::Planted::ReadBeforeReady) {
+        true => leads,
+        false => ready,
+    };
+    Leadership { term: Term(term), role, leader, ready }
 }
 
 pub(crate) fn status(

@@ -12,12 +12,15 @@
 
 use std::fmt;
 use std::io;
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use aryavarth::{Error, Result};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
+
+#[cfg(feature = "simulation")]
+use crate::simulation::Host;
 
 type Completion = Box<dyn FnOnce(std::result::Result<(), &Error>) + Send>;
 
@@ -26,7 +29,7 @@ type Completion = Box<dyn FnOnce(std::result::Result<(), &Error>) + Send>;
 pub(crate) struct Syncer(Arc<Shared>);
 
 struct Shared {
-    waiting: Mutex<Option<Sender<Completion>>>,
+    waiting: Mutex<Option<UnboundedSender<Completion>>>,
     failed: Arc<OnceLock<Error>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -37,13 +40,20 @@ impl Syncer {
     /// # Errors
     /// If the machine gives no thread.
     pub fn start(sync: impl Fn() -> Result<()> + Send + 'static) -> io::Result<Syncer> {
-        let (waiting, queue) = mpsc::channel();
+        let (waiting, queue) = mpsc::unbounded_channel();
         let failed = Arc::new(OnceLock::new());
+        #[cfg(feature = "simulation")]
+        if let Some(host) = Host::current() {
+            let task = serve_simulated(host.clone(), queue, sync, Arc::clone(&failed));
+            host.spawn(task);
+            let waiting = Mutex::new(Some(waiting));
+            return Ok(Syncer(Arc::new(Shared { waiting, failed, thread: Mutex::default() })));
+        }
         let thread = {
             let failed = Arc::clone(&failed);
             std::thread::Builder::new()
                 .name("aryavarth-raft-sync".into())
-                .spawn(move || serve(&queue, &sync, &failed))?
+                .spawn(move || serve(queue, &sync, &failed))?
         };
         let (waiting, thread) = (Mutex::new(Some(waiting)), Mutex::new(Some(thread)));
         Ok(Syncer(Arc::new(Shared { waiting, failed, thread })))
@@ -54,7 +64,7 @@ impl Syncer {
         let waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         match waiting.as_ref().map(|waiting| waiting.send(Box::new(done))) {
             Some(Ok(())) => {}
-            Some(Err(mpsc::SendError(done))) => done(Err(&Error::Closed)),
+            Some(Err(mpsc::error::SendError(done))) => done(Err(&Error::Closed)),
             None => unreachable!("taken out only when nobody has a handle any more"),
         }
     }
@@ -99,27 +109,69 @@ impl Drop for Shared {
     }
 }
 
-fn serve(queue: &Receiver<Completion>, sync: &impl Fn() -> Result<()>, failed: &OnceLock<Error>) {
+fn serve(
+    mut queue: UnboundedReceiver<Completion>,
+    sync: &impl Fn() -> Result<()>,
+    failed: &OnceLock<Error>,
+) {
     let mut group = Vec::new();
-    while let Ok(first) = queue.recv() {
-        group.push(first);
-        group.extend(queue.try_iter());
-        if failed.get().is_none()
-            && let Err(error) = sync()
-        {
-            tracing::error!(%error, "a sync failed: this node takes no more writes");
-            failed.get_or_init(|| error);
+    while let Some(first) = queue.blocking_recv() {
+        gather(&mut group, first, &mut queue);
+        complete(&mut group, sync, failed);
+    }
+}
+
+/// Takes all that waits.
+fn gather(
+    group: &mut Vec<Completion>,
+    first: Completion,
+    queue: &mut UnboundedReceiver<Completion>,
+) {
+    group.push(first);
+    while let Ok(next) = queue.try_recv() {
+        group.push(next);
+    }
+}
+
+/// Syncs once, and tells all.
+fn complete(group: &mut Vec<Completion>, sync: &impl Fn() -> Result<()>, failed: &OnceLock<Error>) {
+    if failed.get().is_none()
+        && let Err(error) = sync()
+    {
+        tracing::error!(%error, "a sync failed: this node takes no more writes");
+        failed.get_or_init(|| error);
+    }
+    let outcome = failed.get().map_or(Ok(()), Err);
+    for done in group.drain(..) {
+        done(outcome);
+    }
+}
+
+/// The same as a task of a simulated machine.
+#[cfg(feature = "simulation")]
+async fn serve_simulated(
+    host: Host,
+    mut queue: UnboundedReceiver<Completion>,
+    sync: impl Fn() -> Result<()>,
+    failed: Arc<OnceLock<Error>>,
+) {
+    use aryavarth::planted::{Planted, is_planted};
+
+    let mut group = Vec::new();
+    while let Some(first) = queue.recv().await {
+        gather(&mut group, first, &mut queue);
+        if is_planted(Planted::AckBeforeSync) {
+            group.drain(..).for_each(|done| done(Ok(())));
         }
-        let outcome = failed.get().map_or(Ok(()), Err);
-        for done in group.drain(..) {
-            done(outcome);
-        }
+        tokio::time::sleep(host.sync_takes()).await;
+        complete(&mut group, &sync, &failed);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
     use std::time::Duration;
 
     use super::*;

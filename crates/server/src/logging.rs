@@ -70,7 +70,13 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    Targets::new().with_target(OURS, ours).with_default(ours.min(LevelFilter::WARN))
+    // What a group of replicas takes for an error is mostly a node that does not answer, or one that
+    // stops; what matters of it we say ourselves.
+    let consensus = if ours >= LevelFilter::DEBUG { LevelFilter::WARN } else { LevelFilter::OFF };
+    Targets::new()
+        .with_target(OURS, ours)
+        .with_target("openraft", consensus)
+        .with_default(ours.min(LevelFilter::WARN))
 }
 
 #[cfg(test)]
@@ -84,5 +90,8 @@ mod tests {
         assert!(!filter.would_enable("aryavarth_server::server", &tracing::Level::TRACE));
         assert!(filter.would_enable("hyper", &tracing::Level::WARN));
         assert!(!filter.would_enable("hyper", &tracing::Level::DEBUG));
+        assert!(filter.would_enable("openraft::core", &tracing::Level::WARN));
+        let filter = super::filter(LogLevel::Info);
+        assert!(!filter.would_enable("openraft::core", &tracing::Level::ERROR));
     }
 }

@@ -1,5 +1,6 @@
 //! What may stand on the command line. The texts here are the help.
 
+mod cluster;
 mod console;
 mod server;
 
@@ -23,6 +24,7 @@ use crate::formats::Format;
 use crate::size::parse as parse_size;
 use crate::spelling::from_base64;
 
+pub use cluster::{Add, Chosen, Cluster, ClusterCommand, Factor, Remove, Start, Status, Transfer};
 pub use console::{Cli, Repeat};
 pub use server::Server;
 
@@ -146,6 +148,8 @@ pub enum Command {
     Log(Log),
     /// Serve the store to Redis clients
     Serve(Serve),
+    /// Run a cluster on this machine, or look at one and change it
+    Cluster(Cluster),
     /// Measure this store and this machine, in a scratch directory inside --dir
     #[command(after_help = examples::BENCH)]
     Bench(Bench),
@@ -178,6 +182,7 @@ impl Command {
             Command::Cli(_) => "cli",
             Command::Log(_) => "log",
             Command::Serve(_) => "serve",
+            Command::Cluster(_) => "cluster",
             Command::Bench(_) => "bench",
             Command::Completions(_) => "completions",
         }

@@ -5,6 +5,8 @@ use aryavarth::{Error, Export, KvStore};
 use serde_json::json;
 
 use super::{Context, Target as Whence};
+use aryavarth_server::cluster::reserved::is_reserved;
+
 use crate::arguments::Export as Arguments;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, finding, tell, warn};
@@ -117,6 +119,7 @@ impl Exporter<'_> {
         let total = entries.total();
         for entry in entries {
             match entry {
+                Ok(entry) if is_reserved(&entry.key) => {}
                 Ok(entry) => self.write(&entry.into())?,
                 Err(error) if self.on_damage == OnDamage::LeaveOut && is_of_one_record(&error) => {
                     self.leave_out(&error);

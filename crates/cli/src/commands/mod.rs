@@ -7,6 +7,7 @@
 mod backup;
 mod bench;
 mod cli;
+mod cluster;
 mod compact;
 mod completions;
 mod copy;
@@ -33,7 +34,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output::{Output, Style};
 use crate::remote::{Address, Endpoint, RemoteIngest, RemoteStore, warn_of_password};
-use crate::store::{Ingest, Store};
+use crate::store::{Ingest, Store, is_of_cluster};
 
 /// Where the store is.
 pub enum Target {
@@ -105,12 +106,26 @@ impl Context {
         match &self.target {
             Target::Directory(directory) => {
                 let store = KvStore::open_with(directory, self.reading().create(create))?;
+                self.refuse_to_write_alone(&store)?;
                 Ok(Store::Directory(Box::new(store)))
             }
             Target::Server(endpoint) => {
                 Ok(Store::Server(Box::new(RemoteStore::new(endpoint.connect()?))))
             }
         }
+    }
+
+    /// Keeps what writes from the directory of a cluster's node: the other nodes would not have it.
+    fn refuse_to_write_alone(&self, store: &KvStore) -> Result<()> {
+        if !matches!(self.command, "set" | "rm" | "import") || !is_of_cluster(store) {
+            return Ok(());
+        }
+        let text = format!(
+            "{} belongs to a node of a cluster, whose other nodes would not have what is written: start it \
+             (`serve --cluster`) and write with --addr",
+            store.directory().display()
+        );
+        Err(Failure::new(Exit::Refused, text))
     }
 
     /// Opens the store to be filled; one in a directory maintains itself meanwhile.
@@ -122,7 +137,9 @@ impl Context {
             Target::Directory(directory) => {
                 let options = self.reading().create(Create::IfMissing);
                 let options = options.maintenance(Maintenance::Background);
-                Ok(Ingest::into_directory(KvStore::open_with(directory, options)?))
+                let store = KvStore::open_with(directory, options)?;
+                self.refuse_to_write_alone(&store)?;
+                Ok(Ingest::into_directory(store))
             }
             Target::Server(endpoint) => {
                 Ok(Ingest::Server(Box::new(RemoteIngest::new(endpoint.connect()?))))
@@ -199,6 +216,7 @@ fn dispatch(command: Command, context: &Context, output: &mut Output) -> Result<
         Command::Log(arguments) => log::run(&arguments, context, output),
         Command::Bench(arguments) => bench::run(&arguments, context, output),
         Command::Serve(arguments) => serve::run(arguments),
+        Command::Cluster(arguments) => cluster::run(&arguments, context, output),
         Command::Completions(arguments) => completions::run(&arguments, output),
     }
 }

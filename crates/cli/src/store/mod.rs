@@ -8,6 +8,7 @@ mod ingest;
 use std::time::Duration;
 
 use aryavarth::{Entry, KvStore, SetOptions, SetOutcome, UnixMillis, WriteBatch};
+use aryavarth_server::cluster::reserved::is_reserved;
 
 pub use ingest::{Batch, Ingest, Outcome};
 
@@ -153,7 +154,15 @@ impl Store {
         match (self, prefix) {
             (Store::Server(server), prefix) => server.count(prefix),
             (Store::Directory(store), Some(prefix)) => {
-                Ok(store.iter_prefix(prefix).try_fold(0, |n, entry| entry.map(|_| n + 1))?)
+                Ok(store.iter_prefix(prefix).try_fold(0, |n, entry| {
+                    entry.map(|entry| n + u64::from(!is_reserved(&entry.key)))
+                })?)
+            }
+            (Store::Directory(store), None) if is_of_cluster(store) => {
+                let count = |n, entry: aryavarth::Result<Entry>| {
+                    entry.map(|entry| n + u64::from(!is_reserved(&entry.key)))
+                };
+                Ok(store.iter().try_fold(0, count)?)
             }
             (Store::Directory(store), None) => {
                 store.sweep_expired()?;
@@ -172,7 +181,8 @@ impl Store {
         match self {
             Store::Directory(store) => {
                 for entry in store.iter_prefix(query.prefix) {
-                    if each(entry?.into())? == Flow::Stop {
+                    let entry = entry?;
+                    if !is_reserved(&entry.key) && each(entry.into())? == Flow::Stop {
                         break;
                     }
                 }
@@ -189,6 +199,11 @@ impl Store {
             Store::Server(_) => Ok(()),
         }
     }
+}
+
+/// Whether a store is that of a cluster's node: others have what is written to it.
+pub fn is_of_cluster(store: &KvStore) -> bool {
+    !store.replicated_shards().is_empty()
 }
 
 impl Terms {

@@ -58,6 +58,9 @@ struct Spread<'c> {
 /// By which group a chain came to a node, and from which node.
 type Steps = BTreeMap<NodeId, (usize, NodeId)>;
 
+/// By node: which of its groups others may lead, and who.
+type Exits<'c> = BTreeMap<NodeId, Vec<(usize, &'c NodeSet)>>;
+
 impl<'c> Spread<'c> {
     fn new(choices: &'c [Choice]) -> Spread<'c> {
         let candidates = choices.iter().flat_map(|choice| &choice.candidates);
@@ -99,20 +102,40 @@ impl<'c> Spread<'c> {
         found
     }
 
+    /// Of the shortest chains the one that begins at the busiest node.
     fn shortest_chain(&self) -> Option<Vec<(usize, NodeId)>> {
-        let mut nodes: Vec<_> = self.load.iter().map(|(&node, &load)| (load, node)).collect();
-        nodes.sort_unstable_by(|one, other| other.cmp(one));
-        let chains = nodes.into_iter().filter_map(|(load, node)| self.chain(node, load));
-        chains.min_by_key(Vec::len)
+        let least = *self.load.values().min()?;
+        let mut starts: Vec<_> = self.load.iter().map(|(&node, &load)| (load, node)).collect();
+        // Others have nobody with two fewer, which is most of them in a cluster at rest.
+        starts.retain(|(load, _)| *load >= least + 2);
+        if starts.is_empty() {
+            return None;
+        }
+        starts.sort_unstable_by(|one, other| other.cmp(one));
+        let exits = self.exits();
+        let mut shortest: Option<Vec<_>> = None;
+        for (load, start) in starts {
+            let below = shortest.as_ref().map_or(usize::MAX, Vec::len);
+            shortest = self.chain(&exits, start, load, below).or(shortest);
+        }
+        shortest
     }
 
-    /// The shortest chain from a node with `load` to one with two fewer, its last link first: which
-    /// group goes to whom.
-    fn chain(&self, start: NodeId, load: usize) -> Option<Vec<(usize, NodeId)>> {
+    /// The shortest chain of fewer links than `below` from a node with `load` to one with two fewer, its last
+    /// link first: which group goes to whom.
+    fn chain(
+        &self,
+        exits: &Exits<'_>,
+        start: NodeId,
+        load: usize,
+        below: usize,
+    ) -> Option<Vec<(usize, NodeId)>> {
         let mut steps = Steps::new();
-        let mut queue = VecDeque::from([start]);
-        while let Some(from) = queue.pop_front() {
-            for (index, to) in self.exits(from) {
+        let mut queue = VecDeque::from([(start, 1)]);
+        while let Some((from, links)) = queue.pop_front().filter(|(_, links)| *links < below) {
+            let groups = exits.get(&from).into_iter().flatten();
+            let onward = groups.flat_map(|&(index, to)| to.iter().map(move |&to| (index, to)));
+            for (index, to) in onward {
                 if to == start || steps.contains_key(&to) {
                     continue;
                 }
@@ -120,18 +143,21 @@ impl<'c> Spread<'c> {
                 if self.load[&to] + 2 <= load {
                     return Some(walk_back(&steps, start, to));
                 }
-                queue.push_back(to);
+                queue.push_back((to, links + 1));
             }
         }
         None
     }
 
-    /// Groups that a node leads and need not, and who else could.
-    fn exits(&self, from: NodeId) -> impl Iterator<Item = (usize, NodeId)> + '_ {
-        let led = self.choices.iter().enumerate().filter(move |(index, choice)| {
-            self.leaders[*index] == Some(from) && choice.pinned != Some(from)
-        });
-        led.flat_map(|(index, choice)| choice.candidates.iter().map(move |&to| (index, to)))
+    /// Groups that a node leads and need not, and who could.
+    fn exits(&self) -> Exits<'_> {
+        let mut exits = Exits::new();
+        for (index, (leader, choice)) in self.leaders.iter().zip(self.choices).enumerate() {
+            if let Some(leader) = leader.filter(|leader| choice.pinned != Some(*leader)) {
+                exits.entry(leader).or_default().push((index, &choice.candidates));
+            }
+        }
+        exits
     }
 }
 

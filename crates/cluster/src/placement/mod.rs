@@ -21,7 +21,7 @@ mod leaders;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::node::{NodeId, NodeSet, NodeState, Zone};
 use crate::shards::ShardId;
@@ -77,7 +77,7 @@ pub fn wanted(topology: &Topology) -> Placement {
 /// The voters of [`wanted`], by group.
 pub(crate) fn wanted_voters(topology: &Topology) -> Vec<NodeSet> {
     let mut plan = Plan::new(topology);
-    if plan.load.is_empty() {
+    if plan.held.is_empty() {
         return topology.groups().map(|(_, group)| group.outcome()).collect();
     }
     plan.trim();
@@ -109,8 +109,8 @@ fn odd(count: usize) -> usize {
 /// A placement in the making.
 struct Plan<'t> {
     zones: BTreeMap<NodeId, Option<&'t Zone>>,
-    /// Of each active node, how many replicas it has.
-    load: BTreeMap<NodeId, usize>,
+    /// Of each active node, the groups of which it has a replica, by their place in `seats`.
+    held: BTreeMap<NodeId, BTreeSet<usize>>,
     /// One for each group.
     seats: Vec<Seat>,
 }
@@ -138,13 +138,13 @@ impl<'t> Plan<'t> {
         let active = || topology.nodes().filter(|node| node.state == NodeState::Active);
         let mut plan = Plan {
             zones: active().map(|node| (node.id, node.zone.as_ref())).collect(),
-            load: active().map(|node| (node.id, 0)).collect(),
+            held: active().map(|node| (node.id, BTreeSet::new())).collect(),
             seats: Vec::new(),
         };
         let gone = topology.nodes_in(NodeState::Gone);
         for (shard, group) in topology.groups() {
             let seat = plan.seat(topology.factor_of(shard), group, &gone);
-            seat.voters.iter().for_each(|&node| plan.add_load(node));
+            seat.voters.iter().for_each(|&node| plan.note(usize::from(shard.0), node));
             plan.seats.push(seat);
         }
         plan
@@ -153,9 +153,9 @@ impl<'t> Plan<'t> {
     fn seat(&self, factor: ReplicationFactor, group: &Replicas, gone: &NodeSet) -> Seat {
         let before = group.outcome();
         let voters: NodeSet =
-            before.iter().copied().filter(|node| self.load.contains_key(node)).collect();
+            before.iter().copied().filter(|node| self.held.contains_key(node)).collect();
         let gone: NodeSet = before.intersection(gone).copied().collect();
-        let size = group_size(factor, self.load.len(), voters.len(), gone.len());
+        let size = group_size(factor, self.held.len(), voters.len(), gone.len());
         let too_small = size == 1 && factor != ReplicationFactor::One;
         let balance = if too_small { Balance::Leave } else { Balance::Even };
         Seat { before, gone, voters, size, balance }
@@ -167,7 +167,7 @@ impl<'t> Plan<'t> {
             while self.seats[index].voters.len() > self.seats[index].size {
                 let seat = &self.seats[index];
                 let worst = seat.voters.iter().copied().max_by_key(|&node| {
-                    (self.conflicts(&seat.voters, node), self.load[&node], node)
+                    (self.conflicts(&seat.voters, node), self.load(node), node)
                 });
                 self.take(index, worst.expect("it has more than it should"));
             }
@@ -185,8 +185,8 @@ impl<'t> Plan<'t> {
     }
 
     fn best_addition(&self, voters: &NodeSet) -> Option<NodeId> {
-        let others = self.load.keys().copied().filter(|node| !voters.contains(node));
-        others.min_by_key(|&node| (self.conflicts(voters, node), self.load[&node], node))
+        let others = self.held.keys().copied().filter(|node| !voters.contains(node));
+        others.min_by_key(|&node| (self.conflicts(voters, node), self.load(node), node))
     }
 
     /// Replicas that share a zone without need are parted.
@@ -200,7 +200,7 @@ impl<'t> Plan<'t> {
     }
 
     fn better_zone(&self, seat: &Seat) -> Option<(NodeId, NodeId)> {
-        let crowded = |&node: &NodeId| (self.conflicts(&seat.voters, node), self.load[&node], node);
+        let crowded = |&node: &NodeId| (self.conflicts(&seat.voters, node), self.load(node), node);
         let from = seat.voters.iter().copied().max_by_key(crowded)?;
         let mut without = seat.voters.clone();
         without.remove(&from);
@@ -217,7 +217,7 @@ impl<'t> Plan<'t> {
     }
 
     fn better_balance(&self) -> Option<(usize, NodeId, NodeId)> {
-        let mut nodes: Vec<_> = self.load.iter().map(|(&node, &load)| (load, node)).collect();
+        let mut nodes: Vec<_> = self.held.keys().map(|&node| (self.load(node), node)).collect();
         nodes.sort_unstable();
         for &(most, from) in nodes.iter().rev() {
             for &(least, to) in nodes.iter().take_while(|(least, _)| least + 2 <= most) {
@@ -235,14 +235,14 @@ impl<'t> Plan<'t> {
     fn movable(&self, from: NodeId, to: NodeId) -> Option<usize> {
         let moves = |seat: &Seat| {
             seat.balance == Balance::Even
-                && seat.voters.contains(&from)
                 && !seat.voters.contains(&to)
                 && self.zones_allow(seat, from, to)
         };
         let cost = |seat: &Seat| {
             i8::from(seat.before.contains(&from)) - i8::from(seat.before.contains(&to))
         };
-        let candidates = self.seats.iter().enumerate().filter(|(_, seat)| moves(seat));
+        let held = self.held[&from].iter().map(|&index| (index, &self.seats[index]));
+        let candidates = held.filter(|(_, seat)| moves(seat));
         candidates.min_by_key(|(index, seat)| (cost(seat), *index)).map(|(index, _)| index)
     }
 
@@ -270,17 +270,22 @@ impl<'t> Plan<'t> {
         others.filter(|other| self.zones[other] == Some(zone)).count()
     }
 
+    /// How many replicas an active node has.
+    fn load(&self, node: NodeId) -> usize {
+        self.held[&node].len()
+    }
+
     fn give(&mut self, index: usize, node: NodeId) {
         self.seats[index].voters.insert(node);
-        self.add_load(node);
+        self.note(index, node);
     }
 
     fn take(&mut self, index: usize, node: NodeId) {
         self.seats[index].voters.remove(&node);
-        *self.load.get_mut(&node).expect("only active nodes have a seat") -= 1;
+        self.held.get_mut(&node).expect("only active nodes have a seat").remove(&index);
     }
 
-    fn add_load(&mut self, node: NodeId) {
-        *self.load.get_mut(&node).expect("only active nodes have a seat") += 1;
+    fn note(&mut self, index: usize, node: NodeId) {
+        self.held.get_mut(&node).expect("only active nodes have a seat").insert(index);
     }
 }

@@ -60,6 +60,8 @@ impl Replayed {
         coverage: Coverage,
     ) -> Vec<Place> {
         let due = head.committed.map_or_else(Vec::new, |index| self.commit(shard, index));
+        #[cfg(feature = "simulation")]
+        let mut unforgotten: Vec<Place> = Vec::new();
         let log = self.tables.shards.entry(shard).or_default();
         // Where an index is missing or comes again, a state in a segment that is not read again, or is
         // gone, said why.
@@ -71,6 +73,8 @@ impl Replayed {
                 self.aside.extend(aside.into_iter().map(|place| (shard, place)));
             } else if last >= head.id.index {
                 let from = log.entries.partition_point(|place| place.id.index < head.id.index);
+                #[cfg(feature = "simulation")]
+                unforgotten.extend(log.entries.iter().skip(from + 1).cloned());
                 self.tables.drop_from(shard, from);
             }
         }
@@ -78,11 +82,17 @@ impl Replayed {
             Coverage::Reflected => self.tables.push_reflected(shard, place),
             Coverage::Unknown => self.tables.push(shard, place),
         }
+        #[cfg(feature = "simulation")]
+        if crate::planted::is_planted(crate::planted::Planted::TruncationForgotten) {
+            unforgotten.into_iter().for_each(|place| self.tables.push(shard, place));
+        }
         due
     }
 
     /// Takes note of a state. Returns the places whose effects are to reach the index now.
     pub fn state(&mut self, shard: ShardId, state: State, segment: SegmentId) -> Vec<Place> {
+        #[cfg(feature = "simulation")]
+        let state = forgetful(state);
         self.states.insert(shard, segment);
         let log = self.tables.shards.entry(shard).or_default();
         let is_dead = |place: &Place| state.is_dead(place.first);
@@ -156,6 +166,17 @@ impl Replayed {
         }
         (Replicas::new(self.tables), damage)
     }
+}
+
+/// A state without its truncations, if that bug is planted.
+#[cfg(feature = "simulation")]
+fn forgetful(mut state: State) -> State {
+    use crate::planted::{Planted, is_planted};
+
+    if is_planted(Planted::TruncationForgotten) {
+        state.dead.clear();
+    }
+    state
 }
 
 /// Finds the newest configuration that is applied, if it is newer than the state.

@@ -217,6 +217,14 @@ impl Replicas {
         if self.in_use() { self.lock().reflected(last) } else { last }
     }
 
+    /// The segment with the oldest entry that the index does not reflect.
+    pub fn first_pending(&self) -> Option<SegmentId> {
+        if !self.in_use() {
+            return None;
+        }
+        self.lock().pending.first().map(|(segment, ..)| *segment)
+    }
+
     /// Whether compaction may let go of `segment`, as far as the states of the logs go: newer ones of
     /// all of them are on the disk, elsewhere.
     pub fn may_lose_states_of(&self, segment: &Segment) -> bool {

@@ -88,3 +88,38 @@ fn a_tombstone_outlives_what_was_rewritten_before_it_took_effect() {
         assert_eq!(open(&image).get("key").unwrap(), None);
     }
 }
+
+/// Found by the simulation: one shard waits for a majority while another goes on.
+#[test]
+fn what_was_removed_stays_so_though_an_older_entry_of_another_shard_waits() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let (waits, goes_on) =
+        (store.replicated(ShardId(2)).unwrap(), store.replicated(ShardId(1)).unwrap());
+    let id = |index| EntryId { term: Term(1), index: EntryIndex(index) };
+    waits.append(&[NewEntry { id: id(0), payload: Payload::Blank }]).unwrap();
+    let append = |index, batch: &WriteBatch| {
+        goes_on.append(&[NewEntry { id: id(index), payload: Payload::Effects(batch) }]).unwrap();
+        goes_on.apply(EntryIndex(index)).unwrap();
+        goes_on.save_committed(id(index)).unwrap();
+    };
+    let mut batch = WriteBatch::new();
+    batch.set("key", "removed later");
+    append(0, &batch);
+    batch.clear();
+    batch.set("filler", vec![b'x'; 300]);
+    (1..40).for_each(|index| append(index, &batch));
+    batch.clear();
+    batch.remove("key");
+    append(40, &batch);
+    batch.clear();
+    batch.set("filler", vec![b'y'; 300]);
+    (41..80).for_each(|index| append(index, &batch));
+    store.checkpoint().unwrap();
+    for _ in 0..3 {
+        let image = disk.crashed_image(CrashPlan::LoseUnsynced);
+        assert_eq!(open(&image).get("key").unwrap(), None);
+        run_background(store.core(), Effort::Full).unwrap();
+        store.checkpoint().unwrap();
+    }
+}

@@ -66,11 +66,7 @@ async fn metrics(State(shown): State<Shown>) -> Response {
 }
 
 async fn status_page(State(shown): State<Shown>) -> Response {
-    let object = tokio::task::spawn_blocking(move || status::object(&shown)).await;
-    match object {
-        Ok(object) => Json(object).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
+    Json(status::object(&shown)).into_response()
 }
 
 async fn index() -> Html<&'static str> {

@@ -1,5 +1,5 @@
-//! The part of `/status` that only a node of a cluster has: its replicas, and the cluster as its operator
-//! sees it.
+//! The part of `/status` that only a node of a cluster has: itself and its replicas. Nobody else is asked;
+//! the cluster as a whole is what `CLUSTER STATUS` tells.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,17 @@ use crate::cluster::Clustered;
 /// The object.
 pub(super) fn object(cluster: &Clustered) -> Value {
     let view = cluster.views.newest();
-    // Asks the leader of the meta group; without one it tells what is known here.
-    let whole = cluster.node.get().and_then(|node| node.status().ok());
-    let replicas: Vec<Value> =
-        cluster.seats.groups().map(|(_, group)| replica(&group.status())).collect();
+    let topology = view.topology.as_deref();
+    let replicas: Vec<GroupStatus> =
+        cluster.seats.groups().map(|(_, group)| group.status()).collect();
+    let led = replicas.iter().filter(|of| of.leadership.role == Role::Leader).count();
     json!({
+        "cluster": topology.map(|topology| topology.cluster().to_string()),
+        "epoch": topology.map(|topology| topology.epoch().0),
         "node": view.myself.map(|node| node.0),
-        "replicas": replicas,
-        "whole": whole,
+        "held": replicas.len(),
+        "led": led,
+        "replicas": replicas.iter().map(replica).collect::<Vec<Value>>(),
     })
 }
 

@@ -12,8 +12,7 @@ use crate::metrics::Histogram;
 use crate::process;
 use crate::server::Server;
 
-/// The object. While there is no server to show, only how far it is. Of a node of a cluster it waits for
-/// another one, a second at most.
+/// The object. While there is no server to show, only how far it is.
 pub fn object(shown: &Shown) -> Value {
     let health = Health::of(shown);
     let mut object = json!({

@@ -79,6 +79,8 @@ pub struct Member {
 #[derive(Default)]
 pub(super) struct Known {
     pub topology: Option<Arc<Topology>>,
+    /// Since when each node has been in the topology, as far as this one knows.
+    pub noted: BTreeMap<NodeId, Instant>,
     /// Who leads which group, and in which term.
     pub leaders: BTreeMap<ShardId, (u64, NodeId)>,
     pub sights: BTreeMap<NodeId, NodeSight>,
@@ -215,6 +217,7 @@ impl Member {
         tokio::spawn(Arc::clone(self).keep_pulsing());
         tokio::spawn(Arc::clone(self).keep_replicas());
         tokio::spawn(Arc::clone(self).keep_purging());
+        tokio::spawn(Arc::clone(self).keep_clocks());
         tokio::spawn(Arc::clone(self).reconcile());
     }
 
@@ -262,16 +265,30 @@ impl Member {
     async fn watch_leader(self: Arc<Self>, group: Group) {
         let mut leadership = group.leadership();
         loop {
-            let (term, leader) = {
+            let (term, leader, ready) = {
                 let now = leadership.borrow_and_update();
-                (now.term.0, now.leader.as_ref().map(|leader| leader.node))
+                (now.term.0, now.leader.as_ref().map(|leader| leader.node), now.ready)
             };
+            if ready {
+                match self.take_over_clock(&group) {
+                    Ok(()) => self.around.seats.seat(group.shard()).note_ready(term),
+                    Err(error) => {
+                        tracing::error!(shard = %group.shard(), %error, "cannot lead the shard");
+                    }
+                }
+            }
             if let Some(leader) = leader {
                 self.note_leaders([(group.shard(), term, leader)]);
             }
             self.bell.notify_one();
             self.pulse_now.notify_one();
             if leadership.changed().await.is_err() {
+                if !self.is_stopping()
+                    && let Some(error) = self.node.failure()
+                {
+                    let shard = group.shard();
+                    tracing::error!(%shard, %error, "the replica has stopped: mend the disk and restart");
+                }
                 return;
             }
         }
@@ -325,16 +342,21 @@ impl Member {
                 Some(old) => refill(self.node.roster(), old, &topology),
                 None => fill(self.node.roster(), &topology),
             }
+            known.noted.retain(|node, _| topology.node(*node).is_some());
+            for node in topology.nodes() {
+                known.noted.entry(node.id).or_insert_with(Instant::now);
+            }
             known.topology = Some(Arc::clone(&topology));
             self.publish(&known);
+            // Under the lock, so that the newest is written last.
+            saved::write(&self.around.options.directory, &topology);
         }
-        saved::write(&self.around.options.directory, &topology);
         self.epoch.send_replace(topology.epoch().0);
         self.bell.notify_one();
         if topology.node(self.id()).is_none() && topology.next_node() > self.id() {
             self.around
                 .host
-                .end("this node was removed from its cluster; its directory is of no use any more");
+                .end("this node was removed from the cluster; its directory is of no use any more");
         }
     }
 

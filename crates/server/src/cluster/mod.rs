@@ -12,7 +12,9 @@
 //! - Keys that begin with [`reserved::PREFIX`] are the server's own: no client reads or writes them.
 
 mod card;
+mod clocks;
 mod error;
+mod following;
 mod founding;
 mod handover;
 mod heard;
@@ -20,6 +22,7 @@ mod member;
 mod messages;
 mod node;
 mod orders;
+pub(crate) mod passing;
 mod pulse;
 mod purge;
 mod reconciler;

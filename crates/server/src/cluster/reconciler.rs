@@ -224,7 +224,9 @@ impl Desk {
         let lost_after = member.around.host.policy().lost_after;
         let mut observed = Observed::default();
         for node in topology.nodes() {
-            let last = known.heard.times(node.id).map_or(self.since, |(at, _)| at);
+            // Whoever has just come has not said anything yet.
+            let noted = known.noted.get(&node.id).copied().unwrap_or(now);
+            let last = known.heard.times(node.id).map_or(noted, |(at, _)| at);
             let silence = now.saturating_duration_since(last.max(self.since));
             let lost = lost_after.is_some_and(|lost_after| silence >= lost_after);
             let sight = match known.heard.sight(node.id, now, SILENCE) {

@@ -9,11 +9,14 @@
 //! A shard can be *closed*: then no new write is evaluated, so that what is in flight comes to an end
 //! before its leadership is handed over.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock};
+use std::time::Duration;
 
 use aryavarth_cluster::{META_GROUP, NodeId, ShardCount, ShardId};
 use aryavarth_replication::{Group, Lease, Role};
+
+use crate::clock;
 
 /// What this node may do for a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,11 @@ pub enum Standing {
 pub struct Seat {
     group: RwLock<Option<Group>>,
     closed: AtomicBool,
+    /// As of when all that the leader had acknowledged is here: milliseconds of the monotonic clock; 0
+    /// for never.
+    fresh: AtomicU64,
+    /// The term in which this node's clock was raised to what earlier leaders may have shown.
+    ready: AtomicU64,
 }
 
 impl Seat {
@@ -50,7 +58,7 @@ impl Seat {
     pub fn standing(&self) -> Standing {
         let group = self.group.read().unwrap_or_else(PoisonError::into_inner);
         let Some(group) = group.as_ref() else { return Standing::Absent };
-        if let Some(lease) = group.lease() {
+        if let Some(lease) = self.lease_of(group) {
             return Standing::Leads(lease);
         }
         let leadership = group.leadership();
@@ -67,7 +75,29 @@ impl Seat {
     #[inline]
     pub fn lease(&self) -> Option<Lease> {
         let group = self.group.read().unwrap_or_else(PoisonError::into_inner);
-        group.as_ref()?.lease()
+        self.lease_of(group.as_ref()?)
+    }
+
+    #[inline]
+    fn lease_of(&self, group: &Group) -> Option<Lease> {
+        group.lease().filter(|lease| lease.term.0 == self.ready.load(Ordering::Acquire))
+    }
+
+    /// Notes that as the leader in this term it may answer.
+    pub fn note_ready(&self, term: u64) {
+        self.ready.store(term, Ordering::Release);
+    }
+
+    /// Notes that all that the leader had acknowledged by this moment of the monotonic clock is here.
+    pub fn note_fresh(&self, as_of: Duration) {
+        let millis = u64::try_from(as_of.as_millis()).unwrap_or(0);
+        self.fresh.fetch_max(millis, Ordering::AcqRel);
+    }
+
+    /// How old what is here may be, if that is known.
+    pub fn age(&self) -> Option<Duration> {
+        let as_of = Duration::from_millis(self.fresh.load(Ordering::Acquire));
+        (as_of > Duration::ZERO).then(|| clock::monotonic().saturating_sub(as_of))
     }
 
     /// Whether no new write may be evaluated.

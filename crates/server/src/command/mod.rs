@@ -26,6 +26,7 @@ mod expiry;
 pub mod flags;
 mod flush;
 mod following;
+mod forward;
 mod help;
 pub mod id;
 mod info;

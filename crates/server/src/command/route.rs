@@ -14,23 +14,24 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use aryavarth::Term;
-use aryavarth_cluster::{NodeId, Route, ShardId, Slot};
+use aryavarth_cluster::{NodeId, ShardId, Slot};
 use aryavarth_replication::ReadPolicy;
 
 use super::context::Job;
 use super::error::CommandError;
 use super::flags::Flags;
+use super::forward::{Part, parts};
 use super::id::CommandId;
 use super::table::CommandSpec;
 use super::transactions;
 use super::turn::{Turn, Wait};
 use crate::clock;
 use crate::cluster::{Standing, reserved};
-use crate::config::Reads;
+use crate::config::{Reads, Routing};
 use crate::proposer::{Footing, Lane};
 use crate::resp::Args;
 use crate::server::Server;
-use crate::session::Session;
+use crate::session::{ReadFrom, Session, Trust};
 
 /// How long a command waits for its shard to have a leader.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -43,8 +44,22 @@ pub(super) enum Verdict {
     Here(Stay),
     /// It is looked at again after a wait.
     Later(Wait),
+    /// The leader of this shard is asked in its client's name.
+    Forward(ShardId),
+    /// The leaders of several shards are, each for its keys.
+    Split(Vec<Part>),
     /// It is answered with this.
     Refused(CommandError),
+}
+
+/// Where the keys of a command are.
+enum Place {
+    /// It has none.
+    Nowhere,
+    /// All in this slot, or at least in its shard.
+    Slot(ShardId, Slot),
+    /// In several shards, and it can be split.
+    Shards(Vec<Part>),
 }
 
 /// In which leadership a command is evaluated.
@@ -101,8 +116,10 @@ impl Turn<'_> {
         }
         let verdict = match self.slot_of(session, spec, args) {
             Err(error) => Verdict::Refused(error),
-            Ok(None) => Verdict::Here(Stay::Free),
-            Ok(Some((shard, slot))) => self.admit(session, spec, shard, slot),
+            Ok(Place::Nowhere) => Verdict::Here(Stay::Free),
+            Ok(Place::Shards(parts)) => Verdict::Split(parts),
+            Ok(Place::Slot(..)) if self.is_for_later(session, spec) => Verdict::Here(Stay::Free),
+            Ok(Place::Slot(shard, slot)) => self.admit(session, spec, shard, slot),
         };
         if !matches!(verdict, Verdict::Later(_)) {
             session.waiting.since = None;
@@ -110,28 +127,48 @@ impl Turn<'_> {
         verdict
     }
 
-    /// The slot of its keys, if it has any.
+    /// Where its keys are.
     fn slot_of(
         &self,
         session: &Session,
         spec: &'static CommandSpec,
         args: Args<'_>,
-    ) -> Result<Option<(ShardId, Slot)>, CommandError> {
-        let Some(cluster) = &self.server.cluster else { return Ok(None) };
-        let route = |shards: aryavarth_cluster::ShardCount| match spec.id {
-            CommandId::Exec => shards.route(transactions::keys(session)),
-            _ => shards.route(spec.keys(&args).map(|key| &args[key.index])),
-        };
+    ) -> Result<Place, CommandError> {
+        let Some(cluster) = &self.server.cluster else { return Ok(Place::Nowhere) };
         if spec.keys(&args).any(|key| reserved::is_reserved(&args[key.index])) {
             return Err(RESERVED);
         }
-        match cluster.seats.shards().map(route) {
-            Some(Route::NoKeys) => Ok(None),
-            Some(Route::Shard(shard, slot)) => Ok(Some((shard, slot))),
-            Some(Route::CrossSlot) => Err(CROSS_SLOT),
-            None if spec.id == CommandId::Exec || spec.keys(&args).next().is_none() => Ok(None),
-            None => Err(DOWN),
+        let Some(shards) = cluster.seats.shards() else {
+            let has_keys = spec.id != CommandId::Exec && spec.keys(&args).next().is_some();
+            return if has_keys { Err(DOWN) } else { Ok(Place::Nowhere) };
+        };
+        let queued = match spec.id {
+            CommandId::Exec => transactions::keys(session),
+            _ => Vec::new(),
+        };
+        let keys = spec.keys(&args).filter_map(|key| args.get(key.index)).chain(queued);
+        let mut slots = keys.map(Slot::of);
+        let Some(first) = slots.next() else { return Ok(Place::Nowhere) };
+        let shard = shards.shard_of(first);
+        let by_shard = self.forwards(session) || session.trust == Trust::Node;
+        if slots.all(|slot| slot == first || (by_shard && shards.shard_of(slot) == shard)) {
+            return Ok(Place::Slot(shard, first));
         }
+        let alone = session.transaction.is_none();
+        let parts = (by_shard && alone).then(|| parts(spec, args, shards)).flatten();
+        parts.map(Place::Shards).ok_or(CROSS_SLOT)
+    }
+
+    /// Whether commands of this session are passed on to where they belong.
+    fn forwards(&self, session: &Session) -> bool {
+        self.server.config.hot().routing() == Routing::Forward && session.trust == Trust::None
+    }
+
+    /// Whether a command is only queued, and its transaction passed on as a whole.
+    fn is_for_later(&self, session: &Session, spec: &'static CommandSpec) -> bool {
+        session.transaction.is_some()
+            && !transactions::runs_at_once(spec.id)
+            && self.forwards(session)
     }
 
     /// Whether this node may answer for the shard.
@@ -162,16 +199,58 @@ impl Turn<'_> {
                 }
                 Verdict::Here(stays)
             }
-            Standing::Elsewhere(node) => self.moved(session, slot, node),
+            Standing::Elsewhere(_) | Standing::Unsure if self.may_follow(session, spec) => {
+                self.admit_at_replica(session, shard)
+            }
+            Standing::Elsewhere(node) => self.moved(session, spec, (shard, slot), node),
             Standing::Unsure => wait(session),
             Standing::Absent => {
                 let view = cluster.views.newest();
                 match view.leaders.get(&shard) {
-                    Some(node) if view.myself != Some(*node) => self.moved(session, slot, *node),
+                    Some(node) if view.myself != Some(*node) => {
+                        self.moved(session, spec, (shard, slot), *node)
+                    }
                     _ => wait(session),
                 }
             }
         }
+    }
+
+    /// Whether a replica that does not lead may answer.
+    fn may_follow(&self, session: &Session, spec: &'static CommandSpec) -> bool {
+        session.reads != ReadFrom::Leader
+            && session.transaction.is_none()
+            && spec.flags.contains(Flags::READONLY)
+    }
+
+    /// Answers from this node's replica if it is fresh enough, or once it is.
+    fn admit_at_replica(&self, session: &mut Session, shard: ShardId) -> Verdict {
+        let Some(cluster) = &self.server.cluster else { return Verdict::Here(Stay::Free) };
+        let most = match session.reads {
+            ReadFrom::Replicas { max_staleness: Some(most) } => most,
+            _ => self.server.config.current().replica_max_staleness.0,
+        };
+        let fresh = cluster.seats.seat(shard).age().is_some_and(|age| age <= most);
+        if fresh || take_confirmation(session, shard) {
+            return Verdict::Here(Stay::Free);
+        }
+        if let Verdict::Refused(error) = wait(session) {
+            return Verdict::Refused(error);
+        }
+        let member = cluster.node.get().and_then(|node| node.member()).cloned();
+        let confirmation = Arc::new(Confirmation { shard, state: AtomicU8::new(ASKED) });
+        session.waiting.confirmation = Some(Arc::clone(&confirmation));
+        let work = async move {
+            match member {
+                Some(member) if member.catch_up(shard).await.is_ok() => {
+                    confirmation.state.store(GIVEN, Ordering::Release);
+                }
+                // Not again at once.
+                _ => tokio::time::sleep(GLANCE).await,
+            }
+        };
+        self.server.jobs.await_elsewhere(&cluster.runtime, self.worker(), session, work);
+        Verdict::Later(Wait::Job)
     }
 
     /// Whether a command needs its lane, as it may write or watches.
@@ -179,16 +258,27 @@ impl Turn<'_> {
         spec.flags.contains(Flags::WRITE) || matches!(spec.id, CommandId::Exec | CommandId::Watch)
     }
 
-    /// Sends the client to another node.
-    fn moved(&self, session: &mut Session, slot: Slot, node: NodeId) -> Verdict {
+    /// Sends the client to another node, or asks that in its name.
+    fn moved(
+        &self,
+        session: &mut Session,
+        spec: &'static CommandSpec,
+        (shard, slot): (ShardId, Slot),
+        node: NodeId,
+    ) -> Verdict {
         let Some(cluster) = &self.server.cluster else { return wait(session) };
         let view = cluster.views.newest();
         let Some(address) = view.client_address(node) else { return wait(session) };
-        Verdict::Refused(CommandError::new(format!(
-            "MOVED {slot} {}:{}",
-            address.host(),
-            address.port()
-        )))
+        let (host, port) = (address.host(), address.port());
+        if !self.forwards(session) {
+            return Verdict::Refused(CommandError::new(format!("MOVED {slot} {host}:{port}")));
+        }
+        if spec.id == CommandId::Watch || !session.watched.is_empty() {
+            return Verdict::Refused(CommandError::new(format!(
+                "ERR WATCH is not passed on: connect to the node that leads the key's shard, {host}:{port}"
+            )));
+        }
+        Verdict::Forward(shard)
     }
 
     /// Has a majority asked whether this node leads, for the next try of the command.

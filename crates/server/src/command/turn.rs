@@ -199,6 +199,8 @@ impl<'s> Turn<'s> {
         let stay = match self.route(session, spec, args) {
             Verdict::Here(stay) => stay,
             Verdict::Later(wait) => return Flow::Retry(wait),
+            Verdict::Forward(shard) => return self.forward(session, spec, args, shard),
+            Verdict::Split(parts) => return self.split(session, spec, args, parts),
             Verdict::Refused(error) => {
                 self.turn_away(session, output, spec, &error);
                 return Flow::Next;

@@ -1,8 +1,12 @@
 //! The server that a script talks to, in this process.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use aryavarth_cluster::{ReplicationFactor, ShardCount};
 use aryavarth_server::Running;
+use aryavarth_server::cluster::Start;
 use aryavarth_server::config::{Config, Sources};
 use tempfile::TempDir;
 
@@ -10,13 +14,18 @@ use tempfile::TempDir;
 pub struct Host {
     directory: TempDir,
     settings: Vec<(String, String)>,
+    start: Start,
     running: Option<Running>,
 }
+
+/// How long a node may take to lead the shards of a cluster that it founds.
+const ELECTED_WITHIN: Duration = Duration::from_secs(20);
 
 impl Host {
     /// Nothing yet.
     pub fn new() -> Host {
-        Host { directory: TempDir::new().unwrap(), settings: Vec::new(), running: None }
+        let directory = TempDir::new().unwrap();
+        Host { directory, settings: Vec::new(), start: Start::Resume, running: None }
     }
 
     /// Changes a setting of the server to be started.
@@ -24,6 +33,19 @@ impl Host {
         assert!(self.running.is_none(), "!config {name} comes after the first command");
         let value = value.replace("{dir}", &self.path().display().to_string());
         self.settings.push((name.to_owned(), value));
+    }
+
+    /// Has the server be a node; with a number of shards, one that founds a cluster.
+    pub fn cluster(&mut self, shards: Option<u16>) {
+        // Free a moment ago.
+        let peer = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        self.set("cluster", "yes");
+        self.set("peer-address", &peer.unwrap().to_string());
+        self.set("announce-address", "node-1.example:7001");
+        if let Some(shards) = shards {
+            let shards = ShardCount::new(shards).unwrap();
+            self.start = Start::Found { shards, factor: ReplicationFactor::Three };
+        }
     }
 
     /// The server's directory.
@@ -37,8 +59,12 @@ impl Host {
         if self.running.is_none() {
             let sources = self.sources(&socket);
             let config = Config::load(&sources).unwrap_or_else(|error| panic!("{error}"));
-            let running = aryavarth_server::start(config, &sources);
-            self.running = Some(running.unwrap_or_else(|error| panic!("{error}")));
+            let running = aryavarth_server::start_node(config, &sources, self.start.clone());
+            let running = running.unwrap_or_else(|error| panic!("{error}"));
+            if matches!(self.start, Start::Found { .. }) {
+                await_leaders(&running);
+            }
+            self.running = Some(running);
         }
         socket
     }
@@ -62,6 +88,17 @@ impl Host {
             running.server().end();
             running.wait().unwrap_or_else(|error| panic!("{error}"));
         }
+    }
+}
+
+/// Waits until a node that is alone in its cluster leads all shards.
+fn await_leaders(running: &Running) {
+    let seats = &running.server().cluster.as_ref().unwrap().seats;
+    let since = Instant::now();
+    let leads_all = || seats.shards().is_some_and(|n| seats.led().count() == usize::from(n.get()));
+    while !leads_all() {
+        assert!(since.elapsed() < ELECTED_WITHIN, "not all shards have a leader");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

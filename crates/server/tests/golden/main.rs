@@ -17,6 +17,7 @@
 //!
 //! ```text
 //! !config NAME VALUE             before the first command; {dir} is the server's directory
+//! !cluster 4                     it founds a cluster of so many shards; 0: it waits to join one
 //! !restart                       ends the server and starts it again on its directory
 //! !sleep 5ms
 //! !raw BYTES                     sends bytes, with escapes as in "…", and shows all that comes back

@@ -63,6 +63,10 @@ impl Session {
                 let (name, value) = rest.split_once(' ').unwrap_or((rest, ""));
                 self.host.set(name, value);
             }
+            "!cluster" => {
+                let shards = rest.parse().unwrap_or_else(|_| panic!("no number: {rest:?}"));
+                self.host.cluster((shards > 0).then_some(shards));
+            }
             "!restart" => {
                 self.clients.clear();
                 self.host.stop();

@@ -59,7 +59,6 @@ pub struct Running {
     pub node: Arc<ClusterNode>,
     pub store: KvStore,
     pub seats: Arc<Seats>,
-    pub views: Arc<Views>,
     pub host: Arc<FakeHost>,
 }
 
@@ -100,7 +99,7 @@ impl Place {
         let store = KvStore::open(self.directory.path()).unwrap();
         let (seats, views) = (Arc::<Seats>::default(), Arc::<Views>::default());
         let host = Arc::new(FakeHost { lost_after: self.lost_after, ended: Mutex::default() });
-        let parts = (store.clone(), Arc::clone(&seats), Arc::clone(&views));
+        let parts = (store.clone(), Arc::clone(&seats), views);
         let started = ClusterNode::start(
             runtime().unwrap(),
             self.options(),
@@ -110,7 +109,7 @@ impl Place {
         );
         match started {
             Ok(node) => {
-                self.running = Some(Running { node, store, seats, views, host });
+                self.running = Some(Running { node, store, seats, host });
                 Ok(self.running.as_ref().unwrap())
             }
             Err(error) => {

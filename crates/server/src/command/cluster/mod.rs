@@ -77,8 +77,9 @@ pub(super) fn shards(
 ) -> CommandResult {
     let seats = &cluster(cx)?.seats;
     answer(cx, |view| {
-        let known = |shard: ShardId| seats.seat(shard).group().map(|group| group.status());
-        replies::shards(view, |shard| replies::Offsets::of(known(shard).as_ref()), reply);
+        let known = |shard: ShardId| seats.seat(shard).group();
+        let offsets = |shard| known(shard).as_ref().map(replies::Offsets::of).unwrap_or_default();
+        replies::shards(view, offsets, reply);
         Ok(())
     })
 }
@@ -219,3 +220,6 @@ pub(super) fn status(
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,25 +5,49 @@
 //! `CLUSTER STATUS`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aryavarth_cluster::{Address, META_GROUP, ReplicationFactor, ShardId};
 
 use super::{HOMELESS, cluster};
+use crate::clock;
 use crate::cluster::{ClusterNode, NodeError, Wish};
 use crate::command::context::Context;
 use crate::command::error::{CommandError, CommandResult};
 use crate::resp::{Args, Reply};
 use crate::value::integer;
 
+/// How long an order waits for the meta group to have a leader, and how long between two tries.
+const PATIENCE: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Whether an order was not heard of for want of a leader, who will be there soon.
+fn passes(error: &NodeError) -> bool {
+    match error {
+        NodeError::NoLeader => true,
+        NodeError::Refused(why) => *why == NodeError::NoLeader.to_string(),
+        _ => false,
+    }
+}
+
 /// Has something done on another thread.
 fn have_done(
     cx: &mut Context<'_, '_>,
     reply: &mut Reply<'_>,
-    work: impl FnOnce(&Arc<ClusterNode>) -> Result<(), NodeError> + Send + 'static,
+    work: impl Fn(&Arc<ClusterNode>) -> Result<(), NodeError> + Send + 'static,
 ) -> CommandResult {
     cx.run_elsewhere(reply, move |server, reply| {
         let node = server.cluster.as_ref().and_then(|cluster| cluster.node.get());
-        work(node.ok_or(HOMELESS)?).map_err(CommandError::because)?;
+        let node = node.ok_or(HOMELESS)?;
+        let begun = clock::monotonic();
+        let mut outcome = work(node);
+        while outcome.as_ref().is_err_and(passes)
+            && clock::monotonic().saturating_sub(begun) < PATIENCE
+        {
+            std::thread::sleep(PAUSE);
+            outcome = work(node);
+        }
+        outcome.map_err(CommandError::because)?;
         reply.ok();
         Ok(())
     })
@@ -32,7 +56,7 @@ fn have_done(
 fn grant(cx: &mut Context<'_, '_>, wish: Wish, reply: &mut Reply<'_>) -> CommandResult {
     have_done(cx, reply, move |node| {
         tracing::info!(?wish, "an operator wants this");
-        node.wish(wish)
+        node.wish(wish.clone())
     })
 }
 

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use aryavarth_cluster::{
     Endpoint, NodeId, NodeName, NodeSight, NodeState, RedisView, ShardId, ShardMember,
 };
-use aryavarth_replication::GroupStatus;
+use aryavarth_replication::Group;
 
 use crate::resp::Reply;
 
@@ -22,14 +22,26 @@ pub(super) struct Offsets(BTreeMap<NodeId, u64>);
 
 impl Offsets {
     /// Those that a group tells of.
-    pub(super) fn of(status: Option<&GroupStatus>) -> Offsets {
-        let members = status.into_iter().flat_map(|status| &status.members);
+    pub(super) fn of(group: &Group) -> Offsets {
+        let status = group.status();
+        let members = status.members.iter();
         let matched = members.filter_map(|member| Some((member.node, member.matched?.0)));
-        Offsets(matched.collect())
+        let mut offsets: BTreeMap<NodeId, u64> = matched.collect();
+        if let Some(applied) = status.applied {
+            offsets.insert(group.node(), applied.index.0);
+        }
+        Offsets(offsets)
     }
 
     fn get(&self, node: NodeId) -> u64 {
         self.0.get(&node).copied().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+impl<const N: usize> From<[(NodeId, u64); N]> for Offsets {
+    fn from(offsets: [(NodeId, u64); N]) -> Offsets {
+        Offsets(offsets.into())
     }
 }
 

@@ -49,7 +49,7 @@ pub(in crate::command) fn help(
             "COUNT-FAILURE-REPORTS <node-id>",
             "    Return 1 if <node-id> cannot be reached, 0 if it can.",
             "DRAIN <node-id>",
-            "    Move replicas and leaderships of <node-id> to other nodes.",
+            "    Move replicas and leaderships of <node-id> to other nodes, and remove it then.",
             "GETKEYSINSLOT <slot> <count>",
             "    Return key names stored by current node in a slot.",
             "INFO",
@@ -72,7 +72,7 @@ pub(in crate::command) fn help(
             "REBALANCE",
             "    Spread leaders again, without regard to earlier transfers.",
             "REMOVE <node-id> [LOST]",
-            "    Drain a node and remove it once it is empty, or remove one that is lost for good.",
+            "    As DRAIN; or remove a node that is lost for good.",
             "REPLICAS <node-id>",
             "    Return the nodes that follow in shards which <node-id> leads.",
             "REPLICATION-FACTOR <1|3|5>",
@@ -87,7 +87,7 @@ pub(in crate::command) fn help(
             "TRANSFER <shard>|ALL <node-id>",
             "    Have <node-id> lead a shard, or all shards that it has a vote in.",
             "UNDRAIN <node-id>",
-            "    Let <node-id> have replicas again.",
+            "    Keep <node-id>, which is being drained.",
         ],
     );
     Ok(())

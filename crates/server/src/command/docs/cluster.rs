@@ -116,12 +116,12 @@ pub const DOCS: &[CommandDocs] = &[
     ),
     doc(
         Id::ClusterDrain,
-        "Have a node's replicas and leaderships moved to others",
+        "Have a node's replicas and leaderships moved to others, and the node removed then",
         "7.2.0",
         "O(1); the moves take as long as copying the data",
         &[integer("id")],
     ),
-    doc(Id::ClusterUndrain, "Let a node have replicas again", "7.2.0", "O(1)", &[integer("id")]),
+    doc(Id::ClusterUndrain, "Keep a node that is being drained", "7.2.0", "O(1)", &[integer("id")]),
     doc(
         Id::ClusterRemove,
         "Drain a node and remove it once it is empty, or remove one that is lost for good",

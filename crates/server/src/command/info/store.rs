@@ -7,6 +7,7 @@ use aryavarth_cluster::NodeSight;
 use super::Page;
 use super::process::percentile;
 use crate::command::following::Following;
+use crate::command::scope::Scope;
 use crate::server::Server;
 
 /// `# Persistence`
@@ -122,9 +123,11 @@ pub(super) fn cluster(page: &mut Page, server: &Server) {
 /// compaction has passed. In a cluster the keys of all replicas here count, led or not.
 pub(super) fn keyspace(page: &mut Page, server: &Server) {
     let store = server.store.stats();
+    // The server's own keys are left out, unless the store cannot be asked for them.
+    let keys = Scope::held(server).count_at_once(server).ok().flatten().unwrap_or(store.keys);
     page.heading("Keyspace");
-    if store.keys > 0 {
-        let expires = store.expiring_records.min(store.keys);
-        page.line("db0", format_args!("keys={},expires={expires},avg_ttl=0", store.keys));
+    if keys > 0 {
+        let expires = store.expiring_records.min(keys);
+        page.line("db0", format_args!("keys={keys},expires={expires},avg_ttl=0"));
     }
 }

@@ -1,0 +1,106 @@
+//! Clusters that grow, shrink, and refuse.
+
+use crate::client::{Client, Connection, Outcome, Reply};
+use crate::nodes::Cluster;
+
+fn write_some(cluster: &Cluster, from: u64, count: u64) {
+    let mut client = Client::new(cluster.addresses());
+    for number in from..from + count {
+        let outcome = client.ask(&["SET", &format!("key:{number}"), &number.to_string()]);
+        assert!(matches!(outcome, Outcome::Answered(Reply::Text(_))), "{outcome:?}");
+    }
+}
+
+fn read_all(cluster: &Cluster, count: u64) {
+    let mut client = Client::new(cluster.addresses());
+    for number in 0..count {
+        let outcome = client.ask(&["GET", &format!("key:{number}")]);
+        let Outcome::Answered(reply) = outcome else { panic!("key:{number}: {outcome:?}") };
+        assert_eq!(reply.value(), Some(number), "key:{number}");
+    }
+}
+
+#[test]
+fn it_grows_loses_a_node_for_good_and_empties_another() {
+    let mut cluster = Cluster::with_losses(1, 4, "4s");
+    write_some(&cluster, 0, 300);
+    cluster.add();
+    cluster.add();
+    cluster.await_whole();
+    read_all(&cluster, 300);
+    let fourth = cluster.add();
+    cluster.await_whole();
+    write_some(&cluster, 300, 300);
+    // One that is dead for good is replaced by what is there.
+    cluster.kill(1);
+    cluster.await_status(0, "a dead node is not replaced", |status| {
+        status["state"] == "ok" && status["nodes"].as_array().unwrap().len() == 3
+    });
+    read_all(&cluster, 600);
+    // One more takes the place of the one that is drained.
+    cluster.add();
+    cluster.await_whole();
+    let status = cluster.status(0).unwrap();
+    let nodes = status["nodes"].as_array().unwrap();
+    let address = cluster.address(fourth);
+    let drained = nodes.iter().find(|node| node["client"] == address.as_str()).unwrap();
+    let id = drained["id"].to_string();
+    let reply = Connection::open(&cluster.address(0)).unwrap().ask(&["CLUSTER", "REMOVE", &id]);
+    assert_eq!(reply.unwrap(), Reply::Text("OK".to_owned()));
+    cluster.await_status(0, "a node is not removed", |status| {
+        status["state"] == "ok" && status["nodes"].as_array().unwrap().len() == 3
+    });
+    // It ends by itself, and says why.
+    assert_ne!(cluster.await_end(fourth), Some(0));
+    assert!(cluster.said(fourth).contains("was removed from"), "{}", cluster.said(fourth));
+    read_all(&cluster, 600);
+}
+
+#[test]
+fn clients_of_redis_cluster_are_told_where_to_go_and_others_need_not_know() {
+    let cluster = Cluster::start(3, 4);
+    write_some(&cluster, 0, 40);
+    let mut one = Connection::open(&cluster.address(0)).unwrap();
+    cluster.await_status(0, "the leaders are not spread", |status| {
+        let nodes = status["nodes"].as_array().unwrap();
+        nodes.iter().all(|node| node["leads"].as_u64().unwrap() > 0)
+    });
+    let moved = (0..40).any(|number| {
+        let reply = one.ask(&["GET", &format!("key:{number}")]).unwrap();
+        matches!(reply, Reply::Error(error) if error.starts_with("MOVED "))
+    });
+    assert!(moved, "no node leads everything");
+    let reply = one.ask(&["MGET", "key:1", "key:2"]).unwrap();
+    assert!(matches!(&reply, Reply::Error(error) if error.starts_with("CROSSSLOT ")), "{reply:?}");
+    let reply = one.ask(&["GET", "\0aryavarth\0topology"]).unwrap();
+    assert!(matches!(&reply, Reply::Error(error) if error.contains("own")), "{reply:?}");
+    // With `forward` any node answers for all.
+    let ok = Reply::Text("OK".to_owned());
+    assert_eq!(one.ask(&["CONFIG", "SET", "routing", "forward"]).unwrap(), ok);
+    let mut words = vec!["MGET".to_owned()];
+    words.extend((0..40).map(|number| format!("key:{number}")));
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let Reply::List(values) = one.ask(&words).unwrap() else { panic!("no list") };
+    let values: Vec<u64> = values.iter().filter_map(Reply::value).collect();
+    assert_eq!(values, (0..40).collect::<Vec<u64>>());
+    for number in 0..40 {
+        let key = format!("key:{number}");
+        assert_eq!(one.ask(&["INCR", &key]).unwrap(), Reply::Number(number + 1));
+        assert_eq!(one.ask(&["MULTI"]).unwrap(), ok);
+        let queued = Reply::Text("QUEUED".to_owned());
+        assert_eq!(one.ask(&["INCRBY", &key, "-1"]).unwrap(), queued);
+        assert_eq!(one.ask(&["GET", &key]).unwrap(), queued);
+        let value = Reply::Bytes(number.to_string().into_bytes());
+        let done = Reply::List(vec![Reply::Number(number), value]);
+        assert_eq!(one.ask(&["EXEC"]).unwrap(), done);
+    }
+    let words: Vec<&str> = std::iter::once("DEL").chain(words[1..].iter().copied()).collect();
+    assert_eq!(one.ask(&words).unwrap(), Reply::Number(40));
+    let reply = one.ask(&["MSET", "a", "1", "b", "2", "c", "3", "d", "4"]).unwrap();
+    assert!(matches!(&reply, Reply::Error(error) if error.starts_with("CROSSSLOT ")), "{reply:?}");
+    // A majority is asked with each read.
+    assert_eq!(one.ask(&["CONFIG", "SET", "reads", "read-index"]).unwrap(), ok);
+    assert_eq!(one.ask(&["SET", "a", "1"]).unwrap(), ok);
+    assert_eq!(one.ask(&["GET", "a"]).unwrap(), Reply::Bytes(b"1".to_vec()));
+    assert_eq!(one.ask(&["SET", "a", "2", "NX"]).unwrap(), Reply::None);
+}

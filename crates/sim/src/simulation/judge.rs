@@ -1,0 +1,116 @@
+//! What must hold at the end, when nothing has gone wrong for a while.
+
+use std::collections::BTreeMap;
+
+use aryavarth_replication::{NodeId, ReadPolicy, ShardId};
+use tokio::time::Instant;
+
+use super::clients::key;
+use super::history::Call;
+use super::linear;
+use super::service::Request;
+use super::world::World;
+
+/// The client that looks at the end.
+const JUDGE: u64 = u64::MAX;
+const KEYS: u8 = 8;
+
+type Records = BTreeMap<Vec<u8>, Vec<u8>>;
+
+impl World {
+    /// Judges the run.
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub(super) async fn judge(&mut self) -> Result<(), String> {
+        self.check()?;
+        self.await_leaders(self.elections()).await?;
+        for shard in self.shards.clone() {
+            self.serve_each(shard).await?;
+        }
+        self.end_move().await?;
+        self.agree().await?;
+        self.check()?;
+        for (key, calls) in self.history.by_key() {
+            linear::check(&calls)
+                .map_err(|why| format!("key {key:?} is not linearizable: {why}"))?;
+        }
+        Ok(())
+    }
+
+    /// Each shard serves: a write first, then a read of every key.
+    async fn serve_each(&mut self, shard: ShardId) -> Result<(), String> {
+        self.insist(shard, &key(shard, 0), Request::Add(1)).await?;
+        for number in 0..KEYS {
+            let read = Request::Read(ReadPolicy::ReadIndex);
+            self.insist(shard, &key(shard, number), read).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks whoever leads until there is an answer.
+    async fn insist(&mut self, shard: ShardId, key: &[u8], request: Request) -> Result<(), String> {
+        let deadline = Instant::now() + self.elections();
+        while Instant::now() < deadline {
+            let call = Call::begin(JUDGE, key, request, self.trace.now());
+            let leader = self.machines.values().find(|machine| machine.leads_any(&[shard]));
+            if let Some(process) = leader.and_then(|machine| machine.process()) {
+                let (service, of_key) = (process.service.clone(), key.to_vec());
+                let serve = async move { service.serve(shard, &of_key, request).await };
+                let served = process.host.spawn(serve).await;
+                match served.map_err(|error| error.to_string())? {
+                    Ok(answer) => {
+                        self.history.add(call.answered(answer, self.trace.now()));
+                        return Ok(());
+                    }
+                    Err(super::service::Refused::Unknown) => self.history.add(call),
+                    Err(_) => {}
+                }
+            }
+            tokio::time::sleep(super::world::TICK).await;
+            self.check()?;
+        }
+        Err(format!("shard {shard} does not serve though all is well"))
+    }
+
+    /// All replicas come to have the same records.
+    async fn agree(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + super::world::PATIENCE;
+        loop {
+            let chosen: BTreeMap<ShardId, u64> =
+                self.shards.iter().map(|shard| (*shard, self.ledger.chosen(*shard))).collect();
+            let behind = self.machines.values().find_map(|machine| {
+                let lags = |shard: &&ShardId| {
+                    let applied = machine.group(**shard).and_then(|group| group.applied());
+                    applied.map_or(0, |applied| applied.index.0 + 1) < chosen[*shard]
+                };
+                self.shards.iter().find(lags).map(|shard| (machine.id, *shard))
+            });
+            let Some((node, shard)) = behind else { break };
+            if Instant::now() > deadline {
+                return Err(format!("node {node} does not catch up with shard {shard}"));
+            }
+            tokio::time::sleep(super::world::TICK).await;
+            self.check()?;
+        }
+        let mut first: Option<(NodeId, Records)> = None;
+        for machine in self.machines.values() {
+            let records = machine.records()?;
+            match &first {
+                None => first = Some((machine.id, records)),
+                Some((id, known)) if *known != records => {
+                    let differs =
+                        known.iter().find(|(key, value)| records.get(*key) != Some(value));
+                    return Err(format!(
+                        "nodes {id} and {} differ: {} and {} records, e.g. {differs:?}",
+                        machine.id,
+                        known.len(),
+                        records.len()
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,261 @@
+//! A node with its machine: disk, clock, process.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aryavarth::disk::sim::{CrashPlan, SimDisk};
+use aryavarth::{Durability, KvStore, Options};
+use aryavarth_replication::entry_log::EntryIndex;
+use aryavarth_replication::simulation::{Host, Pace, SimNetwork};
+use aryavarth_replication::store::NodeStore;
+use aryavarth_replication::{
+    ClusterId, EngineStore, Group, Identity, Incarnation, Node, NodeConfig, NodeId, Roster, Secret,
+    ShardId, Timing,
+};
+
+use super::ledger::{Found, Ledger, Settled};
+use super::random::Random;
+use super::service::Service;
+use super::trace::Trace;
+use super::watch::{Watch, WatchedStore};
+
+/// Bytes of a log read at once.
+const READ_AT_ONCE: u64 = 1 << 20;
+
+/// What all machines of a run have in common.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// What happens.
+    pub trace: Trace,
+    /// What Raft promises.
+    pub ledger: Ledger,
+    /// How nodes reach one another.
+    pub network: SimNetwork,
+    /// The cluster's times.
+    pub timing: Timing,
+}
+
+/// A machine, whether its node runs or not.
+pub struct Machine {
+    /// Its node's id.
+    pub id: NodeId,
+    around: Surroundings,
+    random: Random,
+    disk: SimDisk,
+    /// What its clock showed when it was stopped, and how fast it runs.
+    clock: (Duration, u32),
+    pace: Pace,
+    process: Option<Process>,
+    /// The shards of which it has a replica.
+    shards: Vec<ShardId>,
+}
+
+/// A node that runs.
+pub struct Process {
+    /// Its machine as the runtime sees it.
+    pub host: Host,
+    /// The node.
+    pub node: Arc<Node>,
+    /// What it does for clients.
+    pub service: Arc<Service>,
+    /// Its records.
+    pub store: KvStore,
+    alive: Arc<AtomicBool>,
+}
+
+/// Where peers reach a node.
+pub fn address(node: NodeId) -> String {
+    format!("sim:{node}")
+}
+
+/// The shard that a key is of: its first byte says.
+pub fn owner(key: &[u8]) -> ShardId {
+    ShardId(key.first().copied().map_or(0, u16::from))
+}
+
+fn options(disk: &SimDisk) -> Options {
+    Options::tiny().durability(Durability::Os).disk(Arc::new(disk.clone()))
+}
+
+impl Machine {
+    /// A machine with an empty disk, for replicas of these shards.
+    pub fn new(
+        id: NodeId,
+        around: Surroundings,
+        mut random: Random,
+        shards: Vec<ShardId>,
+    ) -> Machine {
+        let disk = SimDisk::with_seed(random.next());
+        let clock = (random.millis(0..=1_000_000), 1_000_000);
+        let pace = Pace { sync: 1..=4, work: 0..=5 };
+        Machine { id, around, random, disk, clock, pace, process: None, shards }
+    }
+
+    /// The node, if it runs.
+    pub fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
+    }
+
+    /// The group of a shard, if it is here and runs.
+    pub fn group(&self, shard: ShardId) -> Option<Group> {
+        self.process.as_ref()?.node.group(shard).ok()
+    }
+
+    /// Whether it leads one of these shards, ready to serve.
+    pub fn leads_any(&self, shards: &[ShardId]) -> bool {
+        shards.iter().any(|shard| self.group(*shard).is_some_and(|group| group.is_leader()))
+    }
+
+    /// All its records.
+    ///
+    /// # Errors
+    /// If they cannot be read, or it does not run.
+    pub fn records(&self) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, String> {
+        let process = self.process.as_ref().ok_or_else(|| format!("node {} is down", self.id))?;
+        let entries = process.store.iter().map(|entry| entry.map(|entry| (entry.key, entry.value)));
+        entries.collect::<Result<_, _>>().map_err(|error| error.to_string())
+    }
+
+    /// Its disk.
+    pub fn disk(&self) -> &SimDisk {
+        &self.disk
+    }
+
+    /// Lets its clock run at another rate, in millionths.
+    pub fn set_rate(&mut self, rate: u32) {
+        self.clock.1 = rate;
+        if let Some(process) = &self.process
+            && process.host.is_running()
+        {
+            process.host.set_rate(rate);
+        }
+    }
+
+    /// Sets how long its disk takes.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace.clone();
+        if let Some(process) = &self.process {
+            process.host.set_pace(pace);
+        }
+    }
+
+    /// Suspends it.
+    pub fn pause(&self) {
+        if let Some(process) = &self.process {
+            process.host.pause();
+        }
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        if let Some(process) = &self.process {
+            process.host.resume(self.clock.1);
+        }
+    }
+
+    /// Ends it without a word, and leaves on the disk what `plan` says.
+    pub async fn crash(&mut self, plan: CrashPlan) {
+        let Some(process) = self.process.take() else { return };
+        self.around.trace.note(format_args!("n{} crashes: {plan:?}", self.id));
+        process.alive.store(false, Ordering::SeqCst);
+        self.disk = self.disk.crashed_image(plan);
+        self.clock.0 = process.host.now();
+        self.around.network.close(self.id);
+        process.host.kill();
+        drop(process);
+        // The tasks are dropped when their turn comes.
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Starts the node on what is on the disk.
+    ///
+    /// # Errors
+    /// What it says, if it does not start.
+    pub async fn start(&mut self) -> Result<(), String> {
+        if self.process.is_some() {
+            return Ok(());
+        }
+        self.around.trace.note(format_args!("n{} starts", self.id));
+        // A machine is off for a while, and its clock goes on.
+        self.clock.0 += Duration::from_millis(1);
+        let seed = self.random.next();
+        let host = Host::new(seed, self.clock.0, self.clock.1, self.pace.clone());
+        let opened = host.enter(|| KvStore::open_with(Path::new("/node"), options(&self.disk)));
+        let store = opened.map_err(|error| error.to_string())?;
+        let alive = Arc::new(AtomicBool::new(true));
+        let (ledger, watching) = (self.around.ledger.clone(), Arc::clone(&alive));
+        let engine = EngineStore::new(store.clone(), Arc::new(owner));
+        self.report(&engine)?;
+        let watch = Watch { node: self.id, ledger, alive: watching };
+        let watched = Arc::new(WatchedStore { store: engine, watch });
+        let (config, network) = (self.config(), self.around.network.clone());
+        let shards = self.shards.clone();
+        let starting = host.spawn(async move {
+            let node = Node::start_simulated(config, watched, None, &network).await?;
+            // One that was made and never synced is made again.
+            for shard in shards {
+                if node.group(shard).is_err() {
+                    node.create_group(shard).await?;
+                }
+            }
+            Ok::<_, aryavarth_replication::Error>(node)
+        });
+        let node = starting.await.map_err(|error| error.to_string())?;
+        let node = Arc::new(node.map_err(|error| error.to_string())?);
+        let service = Arc::new(Service::new(Arc::clone(&node), store.clone()));
+        self.process = Some(Process { host, node, service, store, alive });
+        Ok(())
+    }
+
+    /// Tells the ledger what is there.
+    fn report(&self, store: &EngineStore) -> Result<(), String> {
+        let settled = if self.disk.unsynced() == 0 { Settled::OnDisk } else { Settled::InMemory };
+        for shard in store.shards() {
+            let log = store.log(shard).map_err(|error| error.to_string())?;
+            let state = log.state();
+            let mut entries = Vec::new();
+            let mut next = state.purged.map_or(0, |purged| purged.index.0 + 1);
+            while let Some(last) = state.last
+                && next <= last.index.0
+            {
+                let range = next..last.index.0 + 1;
+                let more = log.read(range, READ_AT_ONCE).map_err(|error| error.to_string())?;
+                let Some(newest) = more.last().map(|entry| entry.id.index) else { break };
+                let EntryIndex(newest) = newest;
+                next = newest + 1;
+                entries.extend(more);
+            }
+            let found = Found {
+                base: state.purged,
+                entries,
+                vote: state.vote,
+                committed: state.committed,
+                applied: state.applied,
+                settled,
+            };
+            self.around.ledger.recovered(self.id, shard, &found);
+        }
+        Ok(())
+    }
+
+    fn config(&self) -> NodeConfig {
+        NodeConfig {
+            identity: Identity {
+                cluster: ClusterId(1),
+                node: self.id,
+                incarnation: Incarnation(self.id.0),
+            },
+            secret: Secret::new("simulation"),
+            listen: SocketAddr::new(IpAddr::from([0, 0, 0, 0]), 0),
+            timing: self.around.timing,
+            tls: None,
+            roster: Roster::default(),
+        }
+    }
+}

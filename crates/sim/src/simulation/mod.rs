@@ -1,0 +1,107 @@
+//! Whole nodes in one process under one seed.
+//!
+//! ```text
+//!  seed ─▶ World ─▶ machines: disk · clock · node ◀─▶ Air: late, lost, cut
+//!            │           │ what groups do to logs
+//!            │           ▼
+//!            │         Ledger: Raft's promises, at each step
+//!            ├─▶ clients ─▶ History ─▶ linearizable?
+//!            └─▶ nemesis: crashes, pauses, partitions, clocks, disks, purges, moves
+//! ```
+//!
+//! One thread, and tokio's time, which stands still while anything can be done; so a seed determines all
+//! that happens, which the hash of its [trace](Outcome::trace) shows. See
+//! `docs/decisions/0017-simulation.md`.
+
+mod clients;
+mod history;
+mod judge;
+mod ledger;
+mod linear;
+mod machine;
+mod moving;
+mod nemesis;
+mod random;
+mod service;
+mod trace;
+mod watch;
+mod weather;
+mod world;
+
+use std::cell::RefCell;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+
+use aryavarth::planted::{Planted, plant};
+
+pub use trace::Events;
+use world::World;
+
+/// What came of a seed.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// A hash over all that happened.
+    pub trace: u64,
+    /// How many events that were.
+    pub events: u64,
+    /// Entries that were committed, over all shards.
+    pub committed: u64,
+    /// Terms that had a leader, over all shards.
+    pub leaders: u64,
+    /// Calls of clients, and how many were answered.
+    pub calls: (usize, usize),
+    /// What must not happen and did.
+    pub violation: Option<String>,
+}
+
+thread_local! {
+    static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Has panics of tasks, which the runtime swallows, remembered.
+fn watch_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        panic::set_hook(Box::new(|panic| {
+            let trace = std::backtrace::Backtrace::capture();
+            PANICS.with_borrow_mut(|panics| panics.push(format!("{panic}\n{trace}")));
+        }));
+    });
+}
+
+/// Runs a seed, with a bug planted if one is given.
+///
+/// # Panics
+/// If there is no runtime to be had.
+pub fn run(seed: u64, bug: Option<Planted>, events: Events) -> Outcome {
+    watch_panics();
+    PANICS.take();
+    plant(bug);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("the machine gives what a runtime needs");
+    let (outcome, world) = runtime.block_on(async {
+        let mut world = World::new(seed, events);
+        let outcome = world.run().await;
+        (outcome, world)
+    });
+    let judged = panic::catch_unwind(AssertUnwindSafe(|| drop(runtime)));
+    let (count, hash) = world.trace.sum();
+    let panicked = PANICS.take().into_iter().next().map(|panic| format!("panic: {panic}"));
+    let outcome = Outcome {
+        seed,
+        trace: hash,
+        events: count,
+        committed: world.shards.iter().map(|shard| world.ledger.chosen(*shard)).sum(),
+        leaders: world.ledger.leaders(),
+        calls: world.history.counts(),
+        violation: panicked.or(outcome.err()).or(judged.err().map(|_| "panic at the end".into())),
+    };
+    drop(world);
+    plant(None);
+    outcome
+}

@@ -1,0 +1,180 @@
+//! A node's store, with somebody who watches what its groups do to their logs.
+//!
+//! All calls go to the engine as they are; the [`Ledger`] is told of each that succeeded.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aryavarth::{Result, WriteBatch};
+use aryavarth_replication::entry_log::{
+    EntryIndex, EntryLog, LoggedEntry, NewEntry, ReplicatedState,
+};
+use aryavarth_replication::store::{Chunks, NodeStore, ShardData, ShardInstall};
+use aryavarth_replication::{EngineStore, EntryId, NodeId, ShardId};
+
+use super::ledger::{Ledger, Seen};
+
+/// Who watches one life of a node.
+#[derive(Clone)]
+pub struct Watch {
+    /// The node.
+    pub node: NodeId,
+    /// Where it is written down.
+    pub ledger: Ledger,
+    /// False once the node was killed.
+    pub alive: Arc<AtomicBool>,
+}
+
+impl Watch {
+    fn tell(&self, tell: impl FnOnce(&Ledger, NodeId)) {
+        if self.alive.load(Ordering::SeqCst) {
+            tell(&self.ledger, self.node);
+        }
+    }
+}
+
+/// The store.
+#[derive(Clone)]
+pub struct WatchedStore {
+    /// The engine's.
+    pub store: EngineStore,
+    /// Who watches.
+    pub watch: Watch,
+}
+
+impl NodeStore for WatchedStore {
+    fn log(&self, shard: ShardId) -> Result<Arc<dyn EntryLog>> {
+        let log = self.store.log(shard)?;
+        Ok(Arc::new(WatchedLog { log, shard, watch: self.watch.clone() }))
+    }
+
+    fn shards(&self) -> Vec<ShardId> {
+        self.store.shards()
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.store.sync()?;
+        self.watch.tell(Ledger::synced);
+        Ok(())
+    }
+}
+
+impl ShardData for WatchedStore {
+    fn export(&self, shard: ShardId) -> Result<Chunks> {
+        self.store.export(shard)
+    }
+
+    fn begin_install(&self, shard: ShardId) -> Result<Box<dyn ShardInstall>> {
+        let install = self.store.begin_install(shard)?;
+        Ok(Box::new(WatchedInstall { install, shard, watch: self.watch.clone() }))
+    }
+}
+
+struct WatchedInstall {
+    install: Box<dyn ShardInstall>,
+    shard: ShardId,
+    watch: Watch,
+}
+
+impl ShardInstall for WatchedInstall {
+    fn chunk(&mut self, records: &WriteBatch) -> Result<()> {
+        self.install.chunk(records)
+    }
+
+    fn finish(self: Box<Self>, base: EntryId, config: &[u8]) -> Result<()> {
+        self.install.finish(base, config)?;
+        self.watch.tell(|ledger, node| {
+            ledger.reset(node, self.shard, base, config);
+            ledger.synced(node);
+        });
+        Ok(())
+    }
+}
+
+struct WatchedLog {
+    log: Arc<dyn EntryLog>,
+    shard: ShardId,
+    watch: Watch,
+}
+
+impl fmt::Debug for WatchedLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchedLog").field("shard", &self.shard).finish_non_exhaustive()
+    }
+}
+
+impl EntryLog for WatchedLog {
+    fn state(&self) -> ReplicatedState {
+        self.log.state()
+    }
+
+    fn append(&self, entries: &[NewEntry<'_>]) -> Result<()> {
+        // Those before one that fails may be there.
+        self.watch.tell(|ledger, node| ledger.appending(node, self.shard, entries));
+        self.log.append(entries)?;
+        self.watch.tell(|ledger, node| {
+            for entry in entries {
+                ledger.appended(node, self.shard, &Seen::new(entry));
+            }
+        });
+        Ok(())
+    }
+
+    fn save_vote(&self, vote: &[u8]) -> Result<()> {
+        self.log.save_vote(vote)?;
+        self.watch.tell(|ledger, node| ledger.voted(node, self.shard, vote));
+        Ok(())
+    }
+
+    fn save_committed(&self, id: EntryId) -> Result<()> {
+        self.log.save_committed(id)?;
+        self.watch.tell(|ledger, node| ledger.committed(node, self.shard, id.index));
+        Ok(())
+    }
+
+    fn truncate_after(&self, last: Option<EntryId>) -> Result<()> {
+        self.log.truncate_after(last)?;
+        self.watch.tell(|ledger, node| ledger.truncated(node, self.shard, last));
+        Ok(())
+    }
+
+    fn purge(&self, up_to: EntryId) -> Result<()> {
+        self.log.purge(up_to)?;
+        let purged = self.log.state().purged;
+        self.watch.tell(|ledger, node| {
+            if let Some(purged) = purged {
+                ledger.purged(node, self.shard, purged);
+            }
+        });
+        Ok(())
+    }
+
+    fn read(&self, indexes: Range<u64>, max_bytes: u64) -> Result<Vec<LoggedEntry>> {
+        self.log.read(indexes, max_bytes)
+    }
+
+    fn apply(&self, up_to: EntryIndex) -> Result<()> {
+        self.watch.tell(|ledger, node| ledger.committed(node, self.shard, up_to));
+        self.log.apply(up_to)
+    }
+
+    fn reset(&self, base: EntryId, config: &[u8]) -> Result<()> {
+        self.log.reset(base, config)?;
+        self.watch.tell(|ledger, node| ledger.reset(node, self.shard, base, config));
+        Ok(())
+    }
+
+    fn forget(&self) -> Result<()> {
+        self.log.forget()?;
+        self.watch.tell(|ledger, node| ledger.forgot(node, self.shard));
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.log.sync()?;
+        self.watch.tell(Ledger::synced);
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! The simulation is deterministic, finds nothing where there is nothing, and finds each bug that is
+//! planted.
+
+use aryavarth::planted::Planted;
+use aryavarth_sim::simulation::{Events, Outcome, run};
+
+/// Seeds that found a bug when they were first run.
+const FOUND_BUGS: [u64; 2] = [221, 307];
+
+fn clean(seed: u64) -> Outcome {
+    let outcome = run(seed, None, Events::Hashed);
+    assert_eq!(outcome.violation, None, "seed {seed}");
+    outcome
+}
+
+#[test]
+fn a_seed_gives_the_same_events_each_time() {
+    for seed in 0..4 {
+        let (first, second) = (clean(seed), clean(seed));
+        assert_eq!((first.trace, first.events), (second.trace, second.events), "seed {seed}");
+        assert!(first.committed > 10 && first.leaders > 0 && first.calls.1 > 10);
+    }
+    assert_ne!(clean(0).trace, clean(1).trace);
+}
+
+#[test]
+fn what_must_hold_holds() {
+    (4..24).chain(FOUND_BUGS).for_each(|seed| drop(clean(seed)));
+}
+
+/// Seeds within which a bug must be found.
+fn bound(bug: Planted) -> u64 {
+    match bug {
+        Planted::AckBeforeSync | Planted::AppliedBeforeCommitted => 3,
+        Planted::CommitMiscounted | Planted::PurgeTooEarly => 10,
+        Planted::ReadBeforeReady | Planted::SnapshotWithoutTail | Planted::StaleOverlay => 60,
+        Planted::LeaseOnStoppingClock | Planted::TruncationForgotten => 300,
+    }
+}
+
+fn find(bug: Planted) {
+    let mut seeds = 0..bound(bug);
+    let found = seeds.any(|seed| run(seed, Some(bug), Events::Hashed).violation.is_some());
+    assert!(found, "{bug:?} is not found within {} seeds", bound(bug));
+}
+
+#[test]
+fn acknowledging_before_the_sync_is_found() {
+    find(Planted::AckBeforeSync);
+}
+
+#[test]
+fn counting_a_commit_wrongly_is_found() {
+    find(Planted::CommitMiscounted);
+}
+
+#[test]
+fn applying_before_the_commit_is_found() {
+    find(Planted::AppliedBeforeCommitted);
+}
+
+#[test]
+fn forgetting_truncations_at_a_restart_is_found() {
+    find(Planted::TruncationForgotten);
+}
+
+#[test]
+fn a_lease_on_a_clock_that_stops_is_found() {
+    find(Planted::LeaseOnStoppingClock);
+}
+
+#[test]
+fn reading_before_the_leader_is_ready_is_found() {
+    find(Planted::ReadBeforeReady);
+}
+
+#[test]
+fn a_stale_overlay_after_a_change_of_leaders_is_found() {
+    find(Planted::StaleOverlay);
+}
+
+#[test]
+fn a_snapshot_without_its_tail_is_found() {
+    find(Planted::SnapshotWithoutTail);
+}
+
+#[test]
+fn a_purge_that_comes_too_early_is_found() {
+    find(Planted::PurgeTooEarly);
+}
