@@ -90,24 +90,12 @@ fn happenings() -> Result<()> {
             // A node of it has three replicas: what happens to one is no more than with 100.
             continue;
         }
-        let row = |what: &str, run: Run| {
-            println!(
-                "| {nodes} | {shards} | {what} | {} | {} | {} | {} | {} | {} | {:.1} | {:.2} | {} |",
-                run.steps,
-                run.logged,
-                run.copies,
-                run.most_copies,
-                run.hand_overs,
-                run.rounds,
-                run.took.as_secs_f64() / 60.0,
-                run.deciding.as_secs_f64(),
-                ms(run.longest)
-            );
-        };
+        let row = |what: &str, run| row_of(&nodes.to_string(), shards, what, run);
         let fresh = || Model::at_rest(nodes, shards, FACTOR, COPYING);
         let mut model = fresh()?;
+        let partners = model.partners(nodes / 2);
         model.die(nodes / 2);
-        row("a node is lost", model.settle()?);
+        row(&format!("a node is lost that had {partners} partners"), model.settle()?);
         let mut model = fresh()?;
         model.join()?;
         row("a node is added", model.settle()?);
@@ -115,17 +103,23 @@ fn happenings() -> Result<()> {
         model.set_state(nodes / 2, NodeState::Draining)?;
         row("a node is drained", model.settle()?);
     }
-    let (nodes, shards) = (100, 1024);
-    let mut model = Model::at_rest(3, shards, FACTOR, COPYING)?;
-    (3..nodes).try_for_each(|_| model.join())?;
-    let run = model.settle()?;
+    let mut model = Model::at_rest(90, 1024, FACTOR, COPYING)?;
+    (90..100).try_for_each(|_| model.join())?;
+    row_of("90 to 100", 1024, "ten nodes are added at once", model.settle()?);
+    Ok(())
+}
+
+fn row_of(nodes: &str, shards: u16, what: &str, run: Run) {
     println!(
-        "\n3 nodes become {nodes}, {shards} shards: {} steps, {} copies, {:.0} h; deciding {:.1} s, the longest next_step {} ms.",
+        "| {nodes} | {shards} | {what} | {} | {} | {} | {} | {} | {} | {:.1} | {:.2} | {} |",
         run.steps,
+        run.logged,
         run.copies,
-        run.took.as_secs_f64() / 3600.0,
+        run.most_copies,
+        run.hand_overs,
+        run.rounds,
+        run.took.as_secs_f64() / 60.0,
         run.deciding.as_secs_f64(),
         ms(run.longest)
     );
-    Ok(())
 }

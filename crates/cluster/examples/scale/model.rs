@@ -77,20 +77,27 @@ fn new_node(id: NodeId) -> Result<NewNode> {
 }
 
 impl Model {
-    /// So many nodes with everything where it is wanted.
+    /// So many nodes with everything where it is wanted, grown from one in a hundred steps at most: whom a
+    /// node shares groups with depends on how the cluster came to be.
     pub fn at_rest(nodes: u64, shards: u16, factor: u8, copying: Copying) -> Result<Model> {
         let shards = ShardCount::new(shards)?;
         let factor = ReplicationFactor::new(factor)?;
         let mut topology = Topology::found(ClusterId(1), shards, factor, new_node(NodeId(1))?);
-        for id in (2..=nodes).map(NodeId) {
-            topology.apply(&Change::AddNode(new_node(id)?))?;
-            topology.apply(&Change::SetNodeState { node: id, state: NodeState::Active })?;
+        let others: Vec<_> = (2..=nodes).map(NodeId).collect();
+        for joining in others.chunks(others.len().div_ceil(100).max(1)) {
+            for &node in joining {
+                topology.apply(&Change::AddNode(new_node(node)?))?;
+                topology.apply(&Change::SetNodeState { node, state: NodeState::Active })?;
+            }
+            for (shard, wanted) in wanted(&topology).groups() {
+                let voters = wanted.voters.clone();
+                topology.apply(&Change::AdoptVoters { shard, voters })?;
+            }
         }
         let placement = wanted(&topology);
         let mut observed = Observed::default();
         for (shard, wanted) in placement.groups() {
             let voters = wanted.voters.clone();
-            topology.apply(&Change::AdoptVoters { shard, voters: voters.clone() })?;
             let sight = ShardSight {
                 leader: wanted.leader.unwrap_or(NodeId(1)),
                 caught_up: voters.clone(),
@@ -107,6 +114,15 @@ impl Model {
 
     pub fn topology(&self) -> &Topology {
         &self.topology
+    }
+
+    /// With how many others a node shares groups.
+    pub fn partners(&self, node: u64) -> usize {
+        let node = NodeId(node);
+        let groups = self.topology.groups().map(|(_, group)| &group.voters);
+        let shared: NodeSet =
+            groups.filter(|voters| voters.contains(&node)).flatten().copied().collect();
+        shared.len().saturating_sub(1)
     }
 
     pub fn observed(&self) -> Observed {
