@@ -216,6 +216,10 @@ fn launch(
     sources: &Sources,
     start: Start,
 ) -> Result<Running> {
+    if start != Start::Resume && config.cluster == Switch::No {
+        let detail = "--init and --join are for a node of a cluster: say --cluster, too".to_owned();
+        return Err(NodeError::Setting { setting: "cluster", detail }.into());
+    }
     fit_clients(&mut config);
     let admin = config.admin_address.map(Admin::start).transpose()?;
     let tls = Tls::new(tls::load(&config)?);

@@ -11,6 +11,7 @@ use aryavarth_cluster::Topology;
 const FILE: &str = "cluster.topology";
 
 /// The topology in a directory, if there is one that is understood.
+#[expect(clippy::disallowed_methods, reason = "the file is no part of the store")]
 pub(super) fn read(directory: &Path) -> Option<Topology> {
     let bytes = fs::read(directory.join(FILE)).ok()?;
     Topology::decode(&bytes)
@@ -19,6 +20,7 @@ pub(super) fn read(directory: &Path) -> Option<Topology> {
 }
 
 /// Puts a topology into a directory. What fails is tried again with the next one.
+#[expect(clippy::disallowed_methods, reason = "the file is no part of the store")]
 pub(super) fn write(directory: &Path, topology: &Topology) {
     let temporary = directory.join(format!("{FILE}.new"));
     let write = || -> io::Result<()> {

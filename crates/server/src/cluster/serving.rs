@@ -1,6 +1,6 @@
 //! A server as a node: what its settings say of it, its lanes, and what the node needs of the server.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
 
 use aryavarth_cluster::{Address, META_GROUP, NodeId, ShardCount, ShardId};
@@ -117,12 +117,6 @@ impl ClusterOptions {
                 missing("announce-address", "say where clients reach this node (host:port)")
             })?,
         };
-        let read = |setting: &'static str, path: &PathBuf| {
-            std::fs::read(path).map_err(|error| NodeError::Setting {
-                setting,
-                detail: format!("{}: {error}", path.display()),
-            })
-        };
         let secret = match &config.cluster_secret_file {
             Some(path) => read("cluster-secret-file", path)?.trim_ascii().to_vec(),
             None => Vec::new(),
@@ -168,6 +162,15 @@ impl Policy {
             log_keep: u64::from(config.raft_log_keep),
         }
     }
+}
+
+/// A file that a setting names.
+#[expect(clippy::disallowed_methods, reason = "the file is no part of the store")]
+fn read(setting: &'static str, path: &Path) -> Result<Vec<u8>, NodeError> {
+    std::fs::read(path).map_err(|error| NodeError::Setting {
+        setting,
+        detail: format!("{}: {error}", path.display()),
+    })
 }
 
 /// Where clients reach the server, as far as its settings tell.

@@ -20,7 +20,10 @@ const ATTEMPTS: usize = 8;
 
 /// The nodes that run, for whoever wants something of them. Clones are the same.
 #[derive(Clone, Default)]
-pub struct Directory(Arc<Mutex<BTreeMap<NodeId, (Host, Arc<Service>)>>>);
+pub struct Directory(Arc<Mutex<Running>>);
+
+/// What runs on which node.
+type Running = BTreeMap<NodeId, (Host, Arc<Service>)>;
 
 impl Directory {
     /// A node runs from now on.

@@ -64,15 +64,15 @@ pub fn check(calls: &[Call]) -> Result<(), String> {
             }
         }
         let mut found = None;
-        for place in next.max(first_open)..calls.len() {
-            if calls[place].begun > limit {
+        for (place, call) in calls.iter().enumerate().skip(next.max(first_open)) {
+            if call.begun > limit {
                 break;
             }
             if taken.has(place) {
                 continue;
             }
-            let (answer, after) = step(state, calls[place].request);
-            if calls[place].end.is_none_or(|(told, _)| told == answer) {
+            let (answer, after) = step(state, call.request);
+            if call.end.is_none_or(|(told, _)| told == answer) {
                 taken.flip(place);
                 let is_new = seen.insert((taken.clone(), after));
                 if is_new {

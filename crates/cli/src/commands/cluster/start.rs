@@ -7,6 +7,10 @@
 //! ```
 //!
 //! With the same directory it goes on where it stopped.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it starts processes, and looks after their files and time"
+)]
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};

@@ -1,4 +1,5 @@
 //! Nodes to try things on.
+#![expect(clippy::disallowed_methods, reason = "a test waits by the clock")]
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};

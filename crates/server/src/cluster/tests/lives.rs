@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aryavarth::EntryIndex;
 use aryavarth_cluster::{META_GROUP, ShardId};
 
-use super::harness::{Place, eventually, found, free, replicated, settled, write};
+use super::harness::{Place, eventually, found, replicated, settled, write};
 use crate::cluster::Start;
 use crate::cluster::messages::{Action, Order};
 

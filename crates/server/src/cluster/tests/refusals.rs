@@ -1,4 +1,5 @@
 //! Who is refused, and that the refusal says why.
+#![expect(clippy::disallowed_methods, reason = "a test meddles with files")]
 
 use std::fs;
 
