@@ -168,8 +168,7 @@ impl ClusterNode {
                 card.write(directory)?;
                 self.found(card).await
             }
-            (Some(card @ Card { phase: Phase::Founding { .. }, .. }), Start::Join { .. }) => {
-                let _ = card;
+            (Some(Card { phase: Phase::Founding { .. }, .. }), Start::Join { .. }) => {
                 Err(not_now("it has begun to found a cluster: start it without --join"))
             }
             (Some(card @ Card { phase: Phase::Founding { .. }, .. }), _) => self.found(card).await,

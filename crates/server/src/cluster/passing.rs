@@ -106,19 +106,20 @@ fn nothing_done(replies: &[u8], skipped: usize) -> Option<&[u8]> {
         if NOTHING_DONE.iter().any(|error| rest.starts_with(error)) {
             return Some(rest);
         }
-        rest = after_line(rest);
+        rest = after_line(rest).unwrap_or_default();
     }
     None
 }
 
 /// The reply after the first ones, each of which is a line.
 fn last(replies: &[u8], skipped: usize) -> Vec<u8> {
-    (0..skipped).fold(replies, |rest, _| after_line(rest)).to_vec()
+    (0..skipped).fold(replies, |rest, _| after_line(rest).unwrap_or_default()).to_vec()
 }
 
-fn after_line(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
-    &bytes[end..]
+/// What stands after the first line; none if that has no end.
+pub(crate) fn after_line(bytes: &[u8]) -> Option<&[u8]> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    Some(&bytes[end + 1..])
 }
 
 /// The node that a `MOVED` names.

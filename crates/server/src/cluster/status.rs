@@ -1,11 +1,12 @@
 //! The whole cluster for its operator: what `CLUSTER STATUS` answers, as JSON.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Whether all is well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Condition {
     /// Every shard serves and has all its replicas.
@@ -16,8 +17,18 @@ pub enum Condition {
     Down,
 }
 
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Condition::Ok => "ok",
+            Condition::Degraded => "degraded",
+            Condition::Down => "down",
+        })
+    }
+}
+
 /// The cluster.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ClusterStatus {
     /// The cluster's id, 16 hexadecimal digits.
     pub cluster: String,
@@ -36,7 +47,7 @@ pub struct ClusterStatus {
 }
 
 /// A node.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeStatus {
     /// Its id.
     pub id: u64,
@@ -69,7 +80,7 @@ pub struct NodeStatus {
 }
 
 /// A group's replicas on the move.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Moving {
     /// Who gets one.
     pub add: Vec<u64>,
@@ -78,7 +89,7 @@ pub struct Moving {
 }
 
 /// A group. What only its leader knows is missing if that was not heard.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ShardStatus {
     /// Its number; 0 is the meta group.
     pub shard: u16,

@@ -15,7 +15,7 @@ use super::flags::Flags;
 use super::id::CommandId;
 use super::table::CommandSpec;
 use super::turn::{Flow, Turn, Wait};
-use crate::cluster::passing::{Harm, Passed, pass_on};
+use crate::cluster::passing::{Harm, Passed, after_line, pass_on};
 use crate::resp::{Args, Protocol};
 use crate::server::Server;
 use crate::session::Session;
@@ -209,11 +209,6 @@ fn elements(reply: &[u8]) -> Option<Vec<&[u8]>> {
         rest = &rest[whole..];
     }
     rest.is_empty().then_some(found)
-}
-
-fn after_line(bytes: &[u8]) -> Option<&[u8]> {
-    let end = bytes.iter().position(|byte| *byte == b'\n')?;
-    Some(&bytes[end + 1..])
 }
 
 /// Writes a request as clients do.

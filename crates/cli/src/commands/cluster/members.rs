@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use aryavarth_server::cluster::ClusterStatus;
+use aryavarth_server::cluster::status::NodeStatus;
 use redis::{Cmd, cmd};
 use serde_json::json;
 
 use super::connect;
-use super::report::{Node, Status, look};
+use super::report::look;
 use crate::arguments::{Add, Chosen, Factor, Remove, Transfer};
 use crate::commands::Context;
 use crate::exit::Exit;
@@ -120,13 +122,13 @@ fn pending(chosen: &Chosen) -> &'static str {
 }
 
 /// What a node still has, if it has something.
-fn node_left(status: &Status, id: u64) -> Option<String> {
+fn node_left(status: &ClusterStatus, id: u64) -> Option<String> {
     let node = status.nodes.iter().find(|node| node.id == id)?;
     (node.shards > 0).then(|| format!("node {id} still has {} replicas", node.shards))
 }
 
 /// Waits until nothing is left, and says meanwhile what is.
-fn wait(link: &mut Link, left: impl Fn(&Status) -> Option<String>) -> Result<()> {
+fn wait(link: &mut Link, left: impl Fn(&ClusterStatus) -> Option<String>) -> Result<()> {
     let mut said = String::new();
     while let Some(text) = left(&look(link)?) {
         if text != said {
@@ -139,12 +141,12 @@ fn wait(link: &mut Link, left: impl Fn(&Status) -> Option<String>) -> Result<()>
 }
 
 /// The node that somebody names: by its id, the beginning of its name, or where clients reach it.
-fn find<'s>(status: &'s Status, named: &str) -> Result<&'s Node> {
-    let exact = |node: &&Node| node.id.to_string() == named || node.client == named;
+fn find<'s>(status: &'s ClusterStatus, named: &str) -> Result<&'s NodeStatus> {
+    let exact = |node: &&NodeStatus| node.id.to_string() == named || node.client == named;
     if let Some(node) = status.nodes.iter().find(exact) {
         return Ok(node);
     }
-    let named_so: Vec<&Node> = status
+    let named_so: Vec<&NodeStatus> = status
         .nodes
         .iter()
         .filter(|node| named.len() >= 4 && node.name.starts_with(named))

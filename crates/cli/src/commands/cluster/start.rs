@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use aryavarth_server::cluster::status::Condition;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -225,7 +226,7 @@ fn await_whole(
         {
             Ok(status) => {
                 let active = status.nodes.iter().filter(|node| node.state == "active").count();
-                if active == usize::from(arguments.nodes) && status.state == "ok" {
+                if active == usize::from(arguments.nodes) && status.state == Condition::Ok {
                     return true;
                 }
                 let wanted = status.shards.iter().map(|shard| shard.voters.len()).sum::<usize>();

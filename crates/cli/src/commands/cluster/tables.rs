@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
+use aryavarth_server::cluster::ClusterStatus;
+use aryavarth_server::cluster::status::{NodeStatus, ShardStatus};
 use indicatif::{HumanBytes, HumanCount};
-
-use super::report::{Node, Shard, Status};
 
 /// Rows of a table under its headings, in columns as wide as they have to be.
 struct Table {
@@ -36,7 +36,7 @@ impl Table {
 }
 
 /// All tables.
-pub(super) fn show(status: &Status) -> String {
+pub(super) fn show(status: &ClusterStatus) -> String {
     let mut text = summary(status);
     text.push('\n');
     nodes(status, &mut text);
@@ -46,7 +46,7 @@ pub(super) fn show(status: &Status) -> String {
     text
 }
 
-fn summary(status: &Status) -> String {
+fn summary(status: &ClusterStatus) -> String {
     let meta = status.meta_leader.map_or("nobody".to_owned(), |node| format!("node {node}"));
     format!(
         "cluster {}  {}  {} nodes, {} shards on {} each  epoch {}  led by {meta}\n",
@@ -59,7 +59,7 @@ fn summary(status: &Status) -> String {
     )
 }
 
-fn nodes(status: &Status, text: &mut String) {
+fn nodes(status: &ClusterStatus, text: &mut String) {
     let mut table = Table::new(&[
         "NODE", "STATE", "CLIENTS", "NODES", "ZONE", "SHARDS", "LEADS", "KEYS", "DISK", "INDEX",
         "VERSION",
@@ -82,14 +82,14 @@ fn nodes(status: &Status, text: &mut String) {
     table.show(text);
 }
 
-fn state(node: &Node) -> String {
+fn state(node: &NodeStatus) -> String {
     match node.sight.as_str() {
         "reachable" => node.state.clone(),
         sight => format!("{}, {sight}", node.state),
     }
 }
 
-fn shards(status: &Status, text: &mut String) {
+fn shards(status: &ClusterStatus, text: &mut String) {
     let mut table =
         Table::new(&["SHARD", "SLOTS", "LEADER", "TERM", "VOTERS", "COMMITTED", "BEHIND", "LOG"]);
     for shard in &status.shards {
@@ -110,8 +110,8 @@ fn shards(status: &Status, text: &mut String) {
     table.show(text);
 }
 
-fn moves(status: &Status, text: &mut String) {
-    let moving = |shard: &&Shard| {
+fn moves(status: &ClusterStatus, text: &mut String) {
+    let moving = |shard: &&ShardStatus| {
         !shard.moving.add.is_empty()
             || !shard.moving.remove.is_empty()
             || !shard.learners.is_empty()
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_tables_read_well() {
-        let status: Status = serde_json::from_str(include_str!("status.json")).unwrap();
+        let status: ClusterStatus = serde_json::from_str(include_str!("status.json")).unwrap();
         assert_eq!(show(&status), include_str!("status.txt"));
     }
 }
