@@ -24,11 +24,13 @@ pub struct Cluster {
     lost_after: &'static str,
 }
 
-/// Two ports of a host that nobody has.
-fn ports(host: &str) -> (u16, u16) {
-    let listeners = [0, 0].map(|port: u16| TcpListener::bind((host, port)).unwrap());
-    let [client, peer] = listeners.map(|listener| listener.local_addr().unwrap().port());
-    (client, peer)
+/// A port of a host that nobody has. Below those that the system gives to outgoing connections: those of
+/// nodes leave from the same address, and one could take the port while its node is down.
+fn port(host: &str) -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 12_000 + 200 * u16::try_from(std::process::id() % 100).unwrap();
+    let mut ports = std::iter::repeat_with(|| first + NEXT.fetch_add(1, Ordering::SeqCst));
+    ports.find(|port| TcpListener::bind((host, *port)).is_ok()).unwrap()
 }
 
 impl Cluster {
@@ -44,7 +46,7 @@ impl Cluster {
         let number = NEXT.fetch_add(1, Ordering::SeqCst);
         let host = format!("127.0.{}.{}", 77 + std::process::id() % 100, 10 + number);
         let directory = tempfile::tempdir().unwrap();
-        let ports = (0..count).map(|_| ports(&host)).collect();
+        let ports = (0..count).map(|_| (port(&host), port(&host))).collect();
         let nodes = (0..count).map(|_| None).collect();
         let mut cluster = Cluster { directory, host, ports, nodes, shards, lost_after };
         (0..count).for_each(|node| cluster.run(node));
@@ -92,7 +94,7 @@ impl Cluster {
 
     /// Starts one more node; its number.
     pub fn add(&mut self) -> usize {
-        self.ports.push(ports(&self.host));
+        self.ports.push((port(&self.host), port(&self.host)));
         self.nodes.push(None);
         self.run(self.nodes.len() - 1);
         self.nodes.len() - 1

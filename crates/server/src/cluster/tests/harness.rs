@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test waits by the clock")]
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -63,9 +64,14 @@ pub struct Running {
     pub host: Arc<FakeHost>,
 }
 
-/// An address that nobody listens on.
+/// An address that nobody listens on. Its port is below those that the system gives to outgoing connections:
+/// those of nodes leave from the same address, and one could take the port while its node is down.
 pub fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 12_000 + 200 * u16::try_from(std::process::id() % 100).unwrap();
+    let ports = std::iter::repeat_with(|| first + NEXT.fetch_add(1, Ordering::SeqCst));
+    let mut addresses = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    addresses.find(|address| TcpListener::bind(address).is_ok()).unwrap()
 }
 
 pub fn found() -> Start {
