@@ -84,7 +84,8 @@ impl Timing {
     pub(crate) fn config(self, shard: ShardId) -> Result<Arc<Config>> {
         let config = Config {
             cluster_name: format!("shard {shard}"),
-            heartbeat_interval: self.heartbeat,
+            // A group looks at the time once in a heartbeat: it is due by then, though the last one was late.
+            heartbeat_interval: self.heartbeat * 7 / 8,
             heartbeat_min_interval: Some(self.heartbeat / 2),
             election_timeout_min: self.election_min,
             election_timeout_max: self.election_max,

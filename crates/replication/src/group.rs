@@ -20,8 +20,9 @@ use std::time::Duration;
 use aryavarth::WriteBatch;
 use futures_util::future::BoxFuture;
 use openraft::async_runtime::{AsyncRuntime, WatchReceiver};
+use openraft::metrics::RaftServerMetrics;
 use openraft::type_config::alias::WatchReceiverOf;
-use openraft::{ChangeMembers, LinearizerOption, RaftMetrics, ServerState};
+use openraft::{ChangeMembers, LinearizerOption, RaftMetrics};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::answer::Answer;
@@ -37,7 +38,7 @@ use crate::peers::Peers;
 use crate::progress::Transfers;
 use crate::runtime::{self, Moment, Runtime};
 use crate::state_machine::ShardMachine;
-use crate::status::{GroupStatus, Leadership, Role, leadership, status};
+use crate::status::{GroupStatus, Leadership, Role, is_ready_leader, leadership, status};
 use crate::store::NodeStore;
 use crate::syncer::Syncer;
 use crate::ticket::{Acceptance, Ticket};
@@ -178,7 +179,7 @@ impl Group {
         }
         raft.run();
         let metrics = raft.metrics();
-        let leadership = watch_leadership(raft.metrics());
+        let leadership = watch_leadership(&raft);
         let (proposals, queue) = mpsc::unbounded_channel();
         runtime::spawn(feed(raft.clone(), queue));
         Ok(Group(Arc::new(Shared {
@@ -269,7 +270,7 @@ impl Group {
     pub fn lease(&self) -> Option<Lease> {
         let now = Moment::now();
         let metrics = self.0.metrics.borrow_watched();
-        if metrics.state != ServerState::Leader || !leadership(&metrics).ready {
+        if !is_ready_leader(&metrics) {
             return None;
         }
         let term = metrics.current_term;
@@ -340,7 +341,7 @@ impl Group {
 
     /// Whether this node leads and is ready to answer reads.
     pub fn is_leader(&self) -> bool {
-        leadership(&self.0.metrics.borrow_watched()).ready
+        is_ready_leader(&self.0.metrics.borrow_watched())
     }
 
     /// Who leads, now and whenever that changes.
@@ -620,20 +621,29 @@ async fn feed(raft: ShardRaft, mut queue: mpsc::UnboundedReceiver<Proposal>) {
     }
 }
 
-fn watch_leadership(
-    mut metrics: WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>,
-) -> watch::Receiver<Leadership> {
-    let first = leadership(&metrics.borrow_watched());
-    let (sender, receiver) = watch::channel(first);
+/// Tells who leads. The metrics of a group change with every entry, so it looks at them only where what
+/// changes seldom has changed, or while a new leader gets ready.
+fn watch_leadership(raft: &ShardRaft) -> watch::Receiver<Leadership> {
+    let (mut metrics, mut servers) = (raft.metrics(), raft.server_metrics());
+    let (sender, receiver) = watch::channel(leadership(&metrics.borrow_watched()));
     runtime::spawn(async move {
         loop {
-            let now = leadership(&metrics.borrow_and_update());
-            sender.send_if_modified(|known| {
-                let changed = *known != now;
-                *known = now;
-                changed
-            });
-            if metrics.changed().await.is_err() || sender.is_closed() {
+            let is_settled = {
+                let (server, metrics) = (servers.borrow_and_update(), metrics.borrow_and_update());
+                let now = leadership(&metrics);
+                let is_settled = is_up_to_date(&metrics, &server) && is_at_rest(&now);
+                sender.send_if_modified(|known| {
+                    let changed = *known != now;
+                    *known = now;
+                    changed
+                });
+                is_settled
+            };
+            let changed = match is_settled {
+                true => servers.changed().await.is_ok(),
+                false => metrics.changed().await.is_ok(),
+            };
+            if !changed || sender.is_closed() {
                 sender.send_modify(|known| {
                     known.role = Role::Stopped;
                     known.ready = false;
@@ -643,4 +653,20 @@ fn watch_leadership(
         }
     });
     receiver
+}
+
+/// Whether metrics are at least as new as those of the server, which are sent before them.
+fn is_up_to_date(
+    metrics: &RaftMetrics<TypeConfig>,
+    server: &RaftServerMetrics<TypeConfig>,
+) -> bool {
+    metrics.vote == server.vote
+        && metrics.state == server.state
+        && metrics.current_leader == server.current_leader
+        && Arc::ptr_eq(&metrics.membership_config, &server.membership_config)
+}
+
+/// Whether a leadership changes only with what the server's metrics show.
+fn is_at_rest(leadership: &Leadership) -> bool {
+    leadership.role != Role::Leader || leadership.ready
 }

@@ -56,12 +56,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Contact;
 
     async fn new_client(&mut self, target: u64, member: &Member) -> Contact {
-        Contact {
-            network: self.clone(),
-            address: member.address.clone(),
-            target: NodeId(target),
-            peer: None,
-        }
+        Contact { network: self.clone(), address: member.address.clone(), target: NodeId(target) }
     }
 }
 
@@ -70,17 +65,14 @@ pub(crate) struct Contact {
     network: Network,
     address: String,
     target: NodeId,
-    peer: Option<Arc<Peer>>,
 }
 
 impl Contact {
-    fn peer(&mut self) -> RpcResult<Arc<Peer>> {
-        if let Some(peer) = &self.peer {
-            return Ok(Arc::clone(peer));
-        }
+    /// The peer where it is now: openraft keeps a contact for as long as a node leads, and in that time the
+    /// peer may come back at another address.
+    fn peer(&self) -> RpcResult<Arc<Peer>> {
         let peer = self.network.peers.get(self.target, &self.address);
-        let peer = peer.map_err(|error| unreachable_peer(&error))?;
-        Ok(Arc::clone(self.peer.insert(peer)))
+        peer.map_err(|error| unreachable_peer(&error))
     }
 
     async fn urgent(&mut self, body: request::Body, within: Duration) -> RpcResult<answer::Body> {

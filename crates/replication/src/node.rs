@@ -23,6 +23,7 @@ use crate::listener::{Forwarded, Listener, Seats};
 use crate::peers::{CONNECTION_WINDOW, MAX_MESSAGE, Peers, STREAM_WINDOW, failure};
 use crate::proto;
 use crate::proto::peer_server::PeerServer;
+use crate::runtime;
 use crate::status::Role;
 use crate::store::NodeStore;
 use crate::syncer::Syncer;
@@ -97,6 +98,7 @@ impl Node {
             let address = socket.local_addr().map_err(|error| unusable(&error))?;
             let syncer = syncer(&store).map_err(|error| unusable(&error))?;
             let timing = config.timing;
+            runtime::keep_time(Duration::from_millis(timing.heartbeat));
             let around = Surroundings { node: config.identity.node, store, syncer, peers, timing };
             let node = Node::new(passport, around, address);
             let server = serve(socket, node.listener(forwarded), tls, node.stop.subscribe())?;

@@ -74,7 +74,7 @@ struct Shared {
     timing: Timing,
     from: IpAddr,
     tls: Option<ClientTlsConfig>,
-    peers: Mutex<HashMap<(NodeId, String), Arc<Peer>>>,
+    peers: Mutex<HashMap<NodeId, Arc<Peer>>>,
     #[cfg(feature = "simulation")]
     severed: Mutex<Vec<NodeId>>,
     #[cfg(feature = "simulation")]
@@ -83,6 +83,7 @@ struct Shared {
 
 /// One peer at one address.
 pub(crate) struct Peer {
+    address: String,
     pub urgent: Link,
     pub entries: Link,
     pub bulk: Bulk,
@@ -181,7 +182,7 @@ impl Peers {
     pub fn sever(&self, nodes: &[NodeId]) {
         *self.0.severed.lock().unwrap_or_else(PoisonError::into_inner) = nodes.to_vec();
         let peers = self.0.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        for ((node, _), peer) in peers.iter() {
+        for (node, peer) in peers.iter() {
             peer.urgent.set_cut(nodes.contains(node));
             peer.entries.set_cut(nodes.contains(node));
         }
@@ -195,7 +196,7 @@ impl Peers {
         let moved = self.0.passport.roster.address(node);
         let address = moved.as_deref().unwrap_or(address);
         let mut peers = self.0.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(peer) = peers.get(&(node, address.to_owned())) {
+        if let Some(peer) = peers.get(&node).filter(|peer| peer.address == address) {
             return Ok(Arc::clone(peer));
         }
         let peer = Arc::new(self.reach(node, address)?);
@@ -206,8 +207,7 @@ impl Peers {
             peer.entries.set_cut(severed.contains(&node));
         }
         // A node that moved is reached at its new address only.
-        peers.retain(|(known, _), _| *known != node);
-        peers.insert((node, address.to_owned()), Arc::clone(&peer));
+        peers.insert(node, Arc::clone(&peer));
         Ok(peer)
     }
 
@@ -215,6 +215,7 @@ impl Peers {
         #[cfg(feature = "simulation")]
         if let Some(station) = &self.0.station {
             return Ok(Peer {
+                address: address.to_owned(),
                 urgent: Link::simulated(station.clone(), node, Lane::Urgent),
                 entries: Link::simulated(station.clone(), node, Lane::Entries),
                 bulk: Bulk::Simulated(SimBulk { station: station.clone(), to: node }),
@@ -222,6 +223,7 @@ impl Peers {
         }
         let pause = Duration::from_millis(self.0.timing.heartbeat);
         Ok(Peer {
+            address: address.to_owned(),
             urgent: Link::start(self.client(node, address)?, self.signer(node), pause),
             entries: Link::start(self.client(node, address)?, self.signer(node), pause),
             bulk: Bulk::Client(self.client(node, address)?),

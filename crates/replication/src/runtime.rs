@@ -9,7 +9,10 @@
 //! node a clock of its own and do all in one thread.
 
 use std::future::Future;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::{Add, AddAssign, Sub, SubAssign};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft_rt::{AsyncRuntime, Instant, OptionalSend};
@@ -43,6 +46,24 @@ impl Moment {
     /// How long until this moment; zero if it has passed.
     pub fn remaining(self) -> Duration {
         self.0.saturating_sub(Moment::now().0)
+    }
+}
+
+impl Moment {
+    /// The first beat at or after this moment. A processor that is woken once for all groups sleeps the rest of
+    /// the time, and their heartbeats to a peer share a parcel.
+    fn at_beat(self) -> Moment {
+        match BEAT.load(Ordering::Relaxed) {
+            0 => self,
+            beat => self.at_multiple(beat, phase(beat)),
+        }
+    }
+
+    fn at_multiple(self, beat: u64, phase: u64) -> Moment {
+        let (beat, phase) = (u128::from(beat), u128::from(phase));
+        let late = (self.0.as_nanos() + beat - phase) % beat;
+        let wait = if late == 0 { 0 } else { beat - late };
+        Moment(self.0 + Duration::from_nanos(u64::try_from(wait).unwrap_or(0)))
     }
 }
 
@@ -116,6 +137,30 @@ pub(crate) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await
 }
 
+/// Between the moments at which the groups of a process look whether a heartbeat or an election is due, in
+/// nanoseconds. 0: each keeps its own time.
+static BEAT: AtomicU64 = AtomicU64::new(0);
+
+/// Has the groups of this process keep time together: that of the quickest node in it.
+pub(crate) fn keep_time(beat: Duration) {
+    let beat = u64::try_from(beat.as_nanos()).unwrap_or(0);
+    let slower = |known| (known == 0 || beat < known).then_some(beat);
+    // It fails if there is a quicker one, which is as well.
+    let _ = BEAT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, slower);
+}
+
+/// How much later than those of another process this one's beats are: else followers of a leader that died
+/// would all stand for election at the same moment.
+fn phase(beat: u64) -> u64 {
+    // A simulated clock begins anywhere.
+    #[cfg(feature = "simulation")]
+    if Host::current().is_some() {
+        return 0;
+    }
+    static PHASE: LazyLock<u64> = LazyLock::new(|| RandomState::new().build_hasher().finish());
+    *PHASE % beat
+}
+
 /// `span` of this node's clock, as a span of tokio's.
 fn of_timer(span: Duration) -> Duration {
     #[cfg(feature = "simulation")]
@@ -179,8 +224,9 @@ impl AsyncRuntime for Runtime {
         tokio::time::sleep(of_timer(duration))
     }
 
+    /// Openraft sleeps until a moment only between a group's ticks.
     fn sleep_until(deadline: Moment) -> Self::Sleep {
-        tokio::time::sleep(of_timer(deadline.remaining()))
+        tokio::time::sleep(of_timer(deadline.at_beat().remaining()))
     }
 
     fn timeout<R, F: Future<Output = R> + OptionalSend>(
@@ -229,6 +275,19 @@ mod tests {
         assert_eq!(first - (first + Duration::from_secs(1)), Duration::ZERO);
         assert_eq!(first.remaining(), Duration::ZERO);
         assert!((first + Duration::from_secs(60)).remaining() > Duration::from_secs(50));
+    }
+
+    #[test]
+    fn beats_are_equally_far_apart_and_nothing_is_early() {
+        let (beat, phase) = (50_000_000, 7);
+        let first = Moment(Duration::from_millis(12_345)).at_multiple(beat, phase);
+        assert_eq!(first.0.as_nanos() % 50_000_000, 7);
+        for late in [0, 1, 49_999_999, 50_000_000] {
+            let moment = first + Duration::from_nanos(late);
+            let next = moment.at_multiple(beat, phase);
+            assert!(next >= moment && next - moment < Duration::from_nanos(beat), "{late}");
+            assert_eq!((next - first).as_nanos() % u128::from(beat), 0, "{late}");
+        }
     }
 
     #[test]

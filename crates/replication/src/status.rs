@@ -116,15 +116,20 @@ pub(crate) fn leadership(metrics: &RaftMetrics<TypeConfig>) -> Leadership {
         node: NodeId(node),
         address: members.get_node(&node).map(|member| member.address.clone()),
     });
-    let applied_term = metrics.last_applied.map(|applied| applied.committed_leader_id().term);
-    let leads = role == Role::Leader && metrics.current_leader == Some(metrics.id);
-    let ready = leads && applied_term == Some(term);
+    Leadership { term: Term(term), role, leader, ready: is_ready_leader(metrics) }
+}
+
+/// Whether this node leads and has applied all that earlier leaders acknowledged.
+pub(crate) fn is_ready_leader(metrics: &RaftMetrics<TypeConfig>) -> bool {
+    let leads = metrics.running_state.is_ok()
+        && metrics.state == ServerState::Leader
+        && metrics.current_leader == Some(metrics.id);
     #[cfg(feature = "simulation")]
-    let ready = match aryavarth::planted::is_planted(aryavarth::planted::Planted::ReadBeforeReady) {
-        true => leads,
-        false => ready,
-    };
-    Leadership { term: Term(term), role, leader, ready }
+    if aryavarth::planted::is_planted(aryavarth::planted::Planted::ReadBeforeReady) {
+        return leads;
+    }
+    let applied = metrics.last_applied.map(|applied| applied.committed_leader_id().term);
+    leads && applied == Some(metrics.current_term)
 }
 
 pub(crate) fn status(

@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aryavarth::{KvStore, Stats};
 use aryavarth_cluster::{META_GROUP, Node, NodeId, NodeSight, NodeState, ShardId, Topology, Zone};
 use aryavarth_replication::{Group, Standing};
 use tokio::time::Instant;
@@ -32,13 +33,31 @@ const LONELY: Duration = Duration::from_secs(4);
 const GATHERING: Duration = Duration::from_millis(10);
 /// Entries that a follower may be behind and still count as caught up.
 const NEARLY: u64 = 256;
+/// Between two looks at what the store holds, which visits all of its index.
+const FIGURES: Duration = Duration::from_secs(5);
+
+/// What the store said of itself.
+struct Figures {
+    taken: Instant,
+    stats: Stats,
+}
+
+impl Figures {
+    fn of(store: &KvStore) -> Figures {
+        Figures { taken: Instant::now(), stats: store.stats() }
+    }
+}
 
 impl Member {
     pub(super) async fn keep_pulsing(self: Arc<Self>) {
         let under_way: Arc<Mutex<BTreeSet<NodeId>>> = Arc::default();
+        let mut figures = Figures::of(&self.around.store);
         while !self.is_stopping() {
+            if figures.taken.elapsed() > FIGURES {
+                figures = Figures::of(&self.around.store);
+            }
             let topology = self.topology();
-            let pulse = self.pulse(topology.as_deref());
+            let pulse = self.pulse(topology.as_deref(), &figures.stats);
             self.hear(self.id(), pulse.clone());
             for node in self.whom_to_tell(topology.as_deref()) {
                 // One that does not answer is not asked again meanwhile, and holds up nobody.
@@ -83,8 +102,8 @@ impl Member {
         nodes.into_iter().collect()
     }
 
-    fn pulse(&self, topology: Option<&Topology>) -> Pulse {
-        let (options, stats) = (&self.around.options, self.around.store.stats());
+    fn pulse(&self, topology: Option<&Topology>, stats: &Stats) -> Pulse {
+        let options = &self.around.options;
         Pulse {
             run: self.run,
             number: self.pulses.fetch_add(1, Ordering::Relaxed) + 1,
@@ -95,7 +114,7 @@ impl Member {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             epoch: topology.map_or(0, |topology| topology.epoch().0),
             led: self.node.groups().iter().filter_map(led).collect(),
-            keys: stats.keys,
+            keys: self.around.store.len(),
             disk_bytes: stats.log_bytes,
             index_bytes: stats.index_bytes,
         }

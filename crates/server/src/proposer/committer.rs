@@ -253,7 +253,8 @@ impl Committer {
         let Some(last) = taken.back().map(Entry::number) else { return };
         let count = taken.len();
         match self.sync_and_apply(taken) {
-            Ok(()) => self.proposers.of(self.lane).settled(last),
+            // A node's own log gathers here, before a sync.
+            Ok(()) => _ = self.proposers.of(self.lane).settled(last),
             Err(error) => self.fail(last, &error),
         }
         self.queue.unsettled.fetch_sub(count, Ordering::AcqRel);

@@ -58,6 +58,8 @@ use crate::clock;
 const MAX_GATHERED: usize = 8192;
 /// Bytes of effects, likewise.
 const MAX_GATHERED_BYTES: u64 = 4 << 20;
+/// The longest that is waited for those who were just answered.
+const MOST_GATHERING: Duration = Duration::from_millis(5);
 /// Batches kept for their memory.
 const SPARE: usize = 4;
 /// A batch whose memory is larger is not kept.
@@ -89,6 +91,29 @@ pub struct State {
     /// What the open batch and those in flight are computed from.
     chain: Chain,
     soundness: Soundness,
+    gathering: Gathering,
+}
+
+/// What the open batch waits for while nothing is in flight.
+///
+/// Clients that write again as soon as they are answered would fall apart into groups that take turns, each
+/// waiting for the entry of the other. So those who were just answered are waited for, for as long as half of
+/// what their batch took; no entry of a majority is cheap.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gathering {
+    /// So many effects.
+    expected: usize,
+    /// This moment of the monotonic clock at the latest.
+    until: Duration,
+}
+
+/// The batches that were settled at once.
+#[derive(Default)]
+struct Settled {
+    /// Their effects.
+    operations: usize,
+    /// When the last of them was proposed.
+    proposed_at: Duration,
 }
 
 /// Whether a chain can go on.
@@ -128,6 +153,8 @@ struct Open {
 struct InFlight {
     proposed: Arc<Proposed>,
     overlay: Overlay,
+    /// When, by the monotonic clock.
+    proposed_at: Duration,
 }
 
 /// Why writes are refused before they are tried.
@@ -162,6 +189,7 @@ impl Proposer {
             access: Access::Everyone,
             chain: Chain { term: Term(0), number: 0 },
             soundness: Soundness::Sound,
+            gathering: Gathering::default(),
         };
         Proposer { state: Mutex::new(state), outcomes }
     }
@@ -188,13 +216,14 @@ impl Proposer {
     }
 
     /// Notes that the log has settled all batches up to `number`: from here on they are found in the
-    /// store itself.
-    pub fn settled(&self, number: BatchNumber) {
+    /// store itself. Returns when the lane is to be [flushed](Proposer::flush), if it gathers until then.
+    pub fn settled(&self, number: BatchNumber) -> Option<Duration> {
         let mut state = self.hold();
-        state.retire(number);
-        state.release();
+        let settled = state.retire(number);
+        let until = state.gather(&settled);
         drop(state);
         self.outcomes.settle(number);
+        until
     }
 
     /// Notes that a batch in flight failed by itself: those computed from it will fail, too. It is settled
@@ -367,20 +396,40 @@ impl State {
         }
     }
 
-    /// Proposes what was gathered, unless as much is in flight as may be: then it is proposed once some
-    /// of that is settled.
+    /// Proposes what was gathered, unless it is worth waiting for more: then it is proposed once what is in
+    /// flight is settled, or at the moment that was said when that was.
     pub fn flush(&mut self) {
-        let room = self.log.window().is_none_or(|window| self.in_flight.len() < window);
-        if room && !self.open.batch.is_empty() {
+        if !self.open.batch.is_empty() && self.is_due() {
             self.propose_open();
         }
     }
 
-    /// Proposes what waited for room.
-    fn release(&mut self) {
-        if self.log.window().is_some() {
-            self.flush();
+    /// Whether what was gathered is not to wait.
+    fn is_due(&self) -> bool {
+        let Some(window) = self.log.window() else { return true };
+        let gathered = self.open.batch.len();
+        match self.in_flight.back() {
+            // A small batch waits for the one before it, and so becomes a larger one.
+            Some(last) => self.in_flight.len() < window && gathered >= last.proposed.batch.len(),
+            None => {
+                let Gathering { expected, until } = self.gathering;
+                gathered >= expected || clock::monotonic() >= until
+            }
         }
+    }
+
+    /// After batches were settled: proposes what waited for that, or says until when it gathers.
+    fn gather(&mut self, settled: &Settled) -> Option<Duration> {
+        self.log.window()?;
+        if self.in_flight.is_empty() && settled.operations > 1 {
+            let now = clock::monotonic();
+            let patience = (now.saturating_sub(settled.proposed_at) / 2).min(MOST_GATHERING);
+            let expected = self.open.batch.len() + settled.operations;
+            self.gathering = Gathering { expected, until: now + patience };
+            return Some(self.gathering.until);
+        }
+        self.flush();
+        None
     }
 
     fn propose_open(&mut self) {
@@ -400,7 +449,8 @@ impl State {
             }
             Ok(Accepted::InFlight) => {
                 self.trouble = Trouble::None;
-                self.in_flight.push_back(InFlight { proposed, overlay });
+                let proposed_at = clock::monotonic();
+                self.in_flight.push_back(InFlight { proposed, overlay, proposed_at });
             }
             Err(error) => self.refused(number, error),
         }
@@ -435,13 +485,18 @@ impl State {
         }
     }
 
-    fn retire(&mut self, number: BatchNumber) {
+    fn retire(&mut self, number: BatchNumber) -> Settled {
+        let mut settled = Settled::default();
         while let Some(batch) = self.in_flight.front()
             && batch.proposed.number <= number
         {
-            let InFlight { proposed, overlay } = self.in_flight.pop_front().expect("just seen");
+            let InFlight { proposed, overlay, proposed_at } =
+                self.in_flight.pop_front().expect("just seen");
+            settled.operations += proposed.batch.len();
+            settled.proposed_at = proposed_at;
             self.recycle(proposed, overlay);
         }
+        settled
     }
 
     fn recycle(&mut self, proposed: Arc<Proposed>, mut overlay: Overlay) {

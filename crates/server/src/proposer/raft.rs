@@ -8,15 +8,18 @@
 //! ```
 //!
 //! A few batches are in flight at once; what is written meanwhile is gathered, and goes out as one batch
-//! when one of them is settled. So the busier a shard is, the more commands share an entry.
+//! when it is as large as the last one, or when that is settled. So the busier a shard is, the more commands share
+//! an entry. The settler flushes lanes that gather no longer than they should.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aryavarth_replication::Basis;
 use tokio::sync::mpsc;
 
 use super::{Accepted, BatchError, BatchId, BatchNumber, Lane, Log, Proposed, Proposers};
+use crate::clock;
 use crate::cluster::Seats;
 use crate::metrics::LogMetrics;
 
@@ -91,6 +94,8 @@ impl Log for RaftLog {
 pub struct Settler {
     incoming: mpsc::UnboundedReceiver<Settlement>,
     lanes: BTreeMap<usize, Line>,
+    /// The lanes that gather, and until when by the monotonic clock.
+    gathering: BTreeMap<usize, (Lane, Duration)>,
 }
 
 /// The batches of a lane whose outcome is known and that wait for others before them.
@@ -119,27 +124,63 @@ impl Settler {
     /// A settler, and where it is told outcomes.
     pub fn new() -> (Settler, Settlements) {
         let (sender, incoming) = mpsc::unbounded_channel();
-        (Settler { incoming, lanes: BTreeMap::new() }, Settlements(sender))
+        let (lanes, gathering) = (BTreeMap::new(), BTreeMap::new());
+        (Settler { incoming, lanes, gathering }, Settlements(sender))
     }
 
     /// Works until nobody is left who could tell it anything.
     pub async fn run(mut self, proposers: Proposers, wake: impl Fn() + Send) {
         let mut taken = Vec::new();
-        while self.incoming.recv_many(&mut taken, TAKEN_AT_ONCE).await > 0 {
-            for Settlement { batch, outcome } in taken.drain(..) {
-                let line = self.lanes.entry(batch.lane.index()).or_insert_with(|| Line {
-                    lane: batch.lane,
-                    next: BatchNumber::FIRST,
-                    early: BTreeMap::new(),
-                });
-                line.early.insert(batch.number, outcome);
-            }
-            for line in self.lanes.values_mut().filter(|line| !line.early.is_empty()) {
-                if let Some(last) = line.advance(&proposers) {
-                    proposers.of(line.lane).settled(last);
+        loop {
+            let next = self.gathering.values().map(|(_, until)| *until).min();
+            let count = tokio::select! {
+                biased;
+                count = self.incoming.recv_many(&mut taken, TAKEN_AT_ONCE) => count,
+                () = sleep_until(next), if next.is_some() => {
+                    self.flush_gathered(&proposers);
+                    continue;
                 }
+            };
+            if count == 0 {
+                return;
             }
+            self.settle(&mut taken, &proposers);
             wake();
         }
     }
+
+    fn settle(&mut self, taken: &mut Vec<Settlement>, proposers: &Proposers) {
+        for Settlement { batch, outcome } in taken.drain(..) {
+            let line = self.lanes.entry(batch.lane.index()).or_insert_with(|| Line {
+                lane: batch.lane,
+                next: BatchNumber::FIRST,
+                early: BTreeMap::new(),
+            });
+            line.early.insert(batch.number, outcome);
+        }
+        for line in self.lanes.values_mut().filter(|line| !line.early.is_empty()) {
+            let Some(last) = line.advance(proposers) else { continue };
+            match proposers.of(line.lane).settled(last) {
+                Some(until) => self.gathering.insert(line.lane.index(), (line.lane, until)),
+                None => self.gathering.remove(&line.lane.index()),
+            };
+        }
+    }
+
+    /// Flushes the lanes that have gathered long enough.
+    fn flush_gathered(&mut self, proposers: &Proposers) {
+        let now = clock::monotonic();
+        self.gathering.retain(|_, (lane, until)| {
+            let gathers = *until > now;
+            if !gathers {
+                proposers.of(*lane).flush();
+            }
+            gathers
+        });
+    }
+}
+
+async fn sleep_until(moment: Option<Duration>) {
+    let wait = moment.unwrap_or_default().saturating_sub(clock::monotonic());
+    tokio::time::sleep(wait).await;
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aryavarth::EntryIndex;
 use aryavarth_cluster::{META_GROUP, ShardId};
 
-use super::harness::{Place, eventually, found, replicated, settled, write};
+use super::harness::{Place, eventually, found, free, replicated, settled, write};
 use crate::cluster::Start;
 use crate::cluster::messages::{Action, Order};
 
@@ -37,6 +37,24 @@ fn all_nodes_die_and_come_back() {
     write(&all(&places), "again", "2");
     replicated(&all(&places), "k", "1");
     replicated(&all(&places), "again", "2");
+}
+
+#[test]
+fn a_node_comes_back_at_another_address() {
+    let mut places = three();
+    let id = places[1].id();
+    places[1].kill();
+    places[1].peer = free();
+    places[1].client = free();
+    write(&[&places[0], &places[2]], "meanwhile", "1");
+    places[1].start(Start::Resume).unwrap();
+    let peer = places[1].peer.to_string();
+    eventually("the topology says so", || {
+        let topology = places[0].running().topology();
+        (topology.node(id)?.peer.to_string() == peer).then_some(())
+    });
+    settled(&all(&places), 3, 3);
+    replicated(&all(&places), "meanwhile", "1");
 }
 
 #[test]
