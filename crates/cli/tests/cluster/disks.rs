@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::NamedTempFile;
 
+use crate::client::Client;
 use crate::load::Load;
 use crate::nodes::{Cluster, PATIENCE};
 use crate::{Missing, skipped};
@@ -84,9 +85,22 @@ fn a_node_whose_disk_is_full_stops_nobody_and_comes_back_when_there_is_room() {
     let cluster = cluster.begun();
     let load = Load::start(&cluster);
     load.await_all_written(BOUND);
-    for _ in 0..2 {
+    for round in 0..2 {
         disk.fill();
-        cluster.await_said(1, "full");
+        // Until the log has to grow nobody notices.
+        let mut filler = Client::new(cluster.addresses());
+        let value = "x".repeat(100_000);
+        let before = cluster.has_said(1, "full");
+        let begun = Instant::now();
+        while cluster.has_said(1, "full") == before {
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "in round {round} node 1 does not say that it is full"
+            );
+            for number in 0..8 {
+                filler.ask(&["SET", &format!("filler:{number}"), &value]);
+            }
+        }
         load.await_all_written(BOUND);
         load.await_more(200);
         disk.free();
