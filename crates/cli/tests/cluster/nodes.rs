@@ -130,6 +130,9 @@ impl Cluster {
             .args(["--addr", client, "--peer-addr", peer])
             .env_remove("ARYAVARTH_ADDR")
             .env_remove("ARYAVARTH_DIR")
+            // What is ours to read is no setting of theirs.
+            .env_remove("ARYAVARTH_FAULTS")
+            .env_remove("ARYAVARTH_EXHAUSTIVE")
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         if self.network.is_some() {
