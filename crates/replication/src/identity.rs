@@ -28,7 +28,7 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 
 /// The newest protocol this build speaks. Peers with a newer one are refused.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The cluster of whoever has none yet.
 pub(crate) const NO_CLUSTER: ClusterId = ClusterId(0);

@@ -47,6 +47,7 @@ pub mod testing;
 pub mod tls;
 
 mod answer;
+mod codec;
 mod effects;
 mod gate;
 mod link;

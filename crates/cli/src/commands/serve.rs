@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use aryavarth_cluster::{ReplicationFactor, ShardCount};
-use aryavarth_server::cluster::Start;
+use aryavarth_server::cluster::{NodeError, Start};
 use aryavarth_server::config::{Config, Flag, LogFormat, Sources, flags};
 use aryavarth_server::{Error, Running, logging, start_node};
 use clap::parser::ValueSource;
@@ -283,6 +283,12 @@ impl From<Error> for Failure {
             Error::Config(_) | Error::NoListener | Error::Users(_) | Error::User { .. } => {
                 Failure::new(Exit::Usage, error.to_string())
             }
+            Error::Cluster(
+                NodeError::Refused(_)
+                | NodeError::LostStore { .. }
+                | NodeError::OfCluster { .. }
+                | NodeError::NotNow { .. },
+            ) => Failure::new(Exit::Refused, error.to_string()),
             error => Failure::new(Exit::Io, error.to_string()),
         }
     }

@@ -31,6 +31,15 @@ impl Reply {
     }
 }
 
+/// Where a client looks for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Habit {
+    /// It goes where it is told, and tries others, until somebody answers.
+    Follows,
+    /// It asks one node only, so that it sees what that one says of itself, however wrong.
+    Stays,
+}
+
 /// What became of a request.
 #[derive(Clone, Debug)]
 pub enum Outcome {
@@ -57,15 +66,21 @@ impl Connection {
     }
 
     pub fn ask(&mut self, words: &[&str]) -> io::Result<Reply> {
+        self.send(words)?;
+        self.reply()
+    }
+
+    /// Sends a request, whose reply is to be taken later.
+    pub fn send(&mut self, words: &[&str]) -> io::Result<()> {
         let mut request = format!("*{}\r\n", words.len());
         for word in words {
             request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
         }
-        self.stream.get_mut().write_all(request.as_bytes())?;
-        self.reply()
+        self.stream.get_mut().write_all(request.as_bytes())
     }
 
-    fn reply(&mut self) -> io::Result<Reply> {
+    /// The next reply.
+    pub fn reply(&mut self) -> io::Result<Reply> {
         let mut line = String::new();
         if self.stream.read_line(&mut line)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -98,6 +113,7 @@ impl Connection {
 
 /// A client that finds who answers.
 pub struct Client {
+    habit: Habit,
     addresses: Vec<String>,
     next: usize,
     connection: Option<(String, Connection)>,
@@ -105,7 +121,12 @@ pub struct Client {
 
 impl Client {
     pub fn new(addresses: Vec<String>) -> Client {
-        Client { addresses, next: 0, connection: None }
+        Client { habit: Habit::Follows, addresses, next: 0, connection: None }
+    }
+
+    /// A client of one node.
+    pub fn of(address: String) -> Client {
+        Client { habit: Habit::Stays, ..Client::new(vec![address]) }
     }
 
     fn connect(&mut self, address: &str) -> io::Result<&mut Connection> {
@@ -123,27 +144,30 @@ impl Client {
             None => self.another(),
         };
         while since.elapsed() < SEARCH {
-            let Ok(connection) = self.connect(&address) else {
-                self.connection = None;
-                address = self.another();
-                std::thread::sleep(Duration::from_millis(20));
-                continue;
-            };
-            match connection.ask(words) {
-                Ok(Reply::Error(error)) => match error.split(' ').next().unwrap() {
-                    "MOVED" => address = error.rsplit(' ').next().unwrap().to_owned(),
-                    "TRYAGAIN" | "CLUSTERDOWN" => {
-                        std::thread::sleep(Duration::from_millis(20));
-                        address = self.another();
+            match self.connect(&address).map(|connection| connection.ask(words)) {
+                // It was not even sent.
+                Err(_) => {
+                    self.connection = None;
+                    address = self.another();
+                }
+                Ok(Ok(Reply::Error(error))) => match error.split(' ').next().unwrap() {
+                    "MOVED" if self.habit == Habit::Follows => {
+                        address = error.rsplit(' ').next().unwrap().to_owned();
+                        continue;
                     }
+                    "MOVED" | "TRYAGAIN" | "CLUSTERDOWN" | "MISCONF" => address = self.another(),
                     "UNKNOWN" => return Outcome::Unknown,
                     _ => panic!("{words:?}: {error}"),
                 },
-                Ok(reply) => return Outcome::Answered(reply),
-                Err(_) => {
+                Ok(Ok(reply)) => return Outcome::Answered(reply),
+                Ok(Err(_)) => {
                     self.connection = None;
                     return Outcome::Unknown;
                 }
+            }
+            std::thread::sleep(Duration::from_millis(20));
+            if self.habit == Habit::Stays {
+                break;
             }
         }
         Outcome::NotDone

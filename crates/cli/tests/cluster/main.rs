@@ -12,7 +12,40 @@
 #![allow(clippy::disallowed_methods, reason = "the tests look at files and clocks from outside")]
 
 mod client;
+mod disks;
 mod faults;
-mod history;
+mod lines;
+mod load;
+mod network;
 mod nodes;
+mod partitions;
+mod random;
 mod shape;
+mod strangers;
+mod weather;
+
+use std::io::Write;
+
+/// What a test needs and this machine does not give.
+enum Missing {
+    Namespaces,
+    Mounts,
+    Strace,
+}
+
+/// Says that a test is skipped.
+fn skipped(missing: Missing) {
+    let what = match missing {
+        Missing::Namespaces => "root and ip",
+        Missing::Mounts => "root and mount",
+        Missing::Strace => "root and strace",
+    };
+    let test = std::thread::current();
+    let test = test.name().unwrap_or("a test");
+    tell(&format!("{test} needs {what}: skipped"));
+}
+
+/// Says something; not as `eprintln`, which is not shown of a test that passes.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

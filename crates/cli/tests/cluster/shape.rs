@@ -22,7 +22,7 @@ fn read_all(cluster: &Cluster, count: u64) {
 
 #[test]
 fn it_grows_loses_a_node_for_good_and_empties_another() {
-    let mut cluster = Cluster::with_losses(1, 4, "4s");
+    let mut cluster = Cluster::plan(1, 4).losing_after("4s").begun();
     write_some(&cluster, 0, 300);
     cluster.add();
     cluster.add();
@@ -42,10 +42,10 @@ fn it_grows_loses_a_node_for_good_and_empties_another() {
     cluster.await_whole();
     let status = cluster.status(0).unwrap();
     let nodes = status["nodes"].as_array().unwrap();
-    let address = cluster.address(fourth);
+    let address = cluster.address(fourth).to_owned();
     let drained = nodes.iter().find(|node| node["client"] == address.as_str()).unwrap();
     let id = drained["id"].to_string();
-    let reply = Connection::open(&cluster.address(0)).unwrap().ask(&["CLUSTER", "REMOVE", &id]);
+    let reply = Connection::open(cluster.address(0)).unwrap().ask(&["CLUSTER", "REMOVE", &id]);
     assert_eq!(reply.unwrap(), Reply::Text("OK".to_owned()));
     cluster.await_status(0, "a node is not removed", |status| {
         status["state"] == "ok" && status["nodes"].as_array().unwrap().len() == 3
@@ -60,7 +60,7 @@ fn it_grows_loses_a_node_for_good_and_empties_another() {
 fn clients_of_redis_cluster_are_told_where_to_go_and_others_need_not_know() {
     let cluster = Cluster::start(3, 4);
     write_some(&cluster, 0, 40);
-    let mut one = Connection::open(&cluster.address(0)).unwrap();
+    let mut one = Connection::open(cluster.address(0)).unwrap();
     cluster.await_status(0, "the leaders are not spread", |status| {
         let nodes = status["nodes"].as_array().unwrap();
         nodes.iter().all(|node| node["leads"].as_u64().unwrap() > 0)

@@ -1,6 +1,5 @@
 //! What clients asked and were told.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::service::{Answer, Request};
@@ -30,6 +29,27 @@ impl Call {
     pub fn answered(self, answer: Answer, now: u64) -> Call {
         Call { end: Some((answer, now)), ..self }
     }
+
+    /// What a client saw of it.
+    fn seen(&self) -> aryavarth_check::Call<Vec<u8>> {
+        let request = match self.request {
+            Request::Read(_) => aryavarth_check::Request::Read,
+            Request::Set(value) => aryavarth_check::Request::Set(value),
+            Request::Add(more) => aryavarth_check::Request::Add(more),
+            Request::Remove => aryavarth_check::Request::Remove,
+        };
+        let end = self.end.map(|(answer, at)| {
+            let answer = match answer {
+                Answer::Value(value) => aryavarth_check::Answer::Value(value),
+                Answer::Done => aryavarth_check::Answer::Done,
+                Answer::Sum(sum) => aryavarth_check::Answer::Sum(sum),
+                Answer::Removed(was_there) => aryavarth_check::Answer::Removed(was_there),
+            };
+            (answer, at)
+        });
+        let (client, key, begun) = (self.client, self.key.clone(), self.begun);
+        aryavarth_check::Call { client, key, request, begun, end }
+    }
 }
 
 /// All calls of a run. Clones are the same.
@@ -42,13 +62,9 @@ impl History {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(call);
     }
 
-    /// All calls, by key.
-    pub fn by_key(&self) -> BTreeMap<Vec<u8>, Vec<Call>> {
-        let mut by_key: BTreeMap<Vec<u8>, Vec<Call>> = BTreeMap::new();
-        for call in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            by_key.entry(call.key.clone()).or_default().push(call.clone());
-        }
-        by_key
+    /// All calls, as they are checked.
+    pub fn seen(&self) -> Vec<aryavarth_check::Call<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Call::seen).collect()
     }
 
     /// How many calls there were, and how many were answered.

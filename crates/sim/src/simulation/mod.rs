@@ -17,7 +17,6 @@ mod clients;
 mod history;
 mod judge;
 mod ledger;
-mod linear;
 mod machine;
 mod moving;
 mod nemesis;
