@@ -30,7 +30,11 @@ fn bound(bug: Planted) -> u64 {
     match bug {
         Planted::AckBeforeSync | Planted::AppliedBeforeCommitted => 3,
         Planted::CommitMiscounted | Planted::PurgeTooEarly => 10,
-        Planted::ReadBeforeReady | Planted::SnapshotWithoutTail | Planted::StaleOverlay => 60,
+        Planted::ReadBeforeReady
+        | Planted::SnapshotWithoutTail
+        | Planted::StaleOverlay
+        | Planted::WatchOutlivesTerm
+        | Planted::ReadNotConfirmed => 60,
         Planted::LeaseOnStoppingClock => 400,
         Planted::TruncationForgotten => 300,
     }
@@ -85,4 +89,14 @@ fn a_snapshot_without_its_tail_is_found() {
 #[test]
 fn a_purge_that_comes_too_early_is_found() {
     find(Planted::PurgeTooEarly);
+}
+
+#[test]
+fn a_watch_that_outlives_its_term_is_found() {
+    find(Planted::WatchOutlivesTerm);
+}
+
+#[test]
+fn a_read_whose_lease_is_not_looked_at_again_is_found() {
+    find(Planted::ReadNotConfirmed);
 }

@@ -52,7 +52,7 @@ use self::overlay::Overlay;
 pub use self::raft::{RaftLog, Settlements, Settler};
 pub use self::watch::WatchFlag;
 use self::watch::Watches;
-use crate::clock;
+use crate::{clock, planted};
 
 /// Effects gathered before a batch is proposed even though more commands are waiting.
 const MAX_GATHERED: usize = 8192;
@@ -247,10 +247,12 @@ impl State {
         if !self.open.batch.is_empty() {
             self.propose_open();
         }
-        if !self.is_quiet() {
+        if !self.is_quiet() && !planted::overlay_is_stale() {
             return Footing::Pending;
         }
-        self.watches.touched_all();
+        if !planted::watch_outlives_term() {
+            self.watches.touched_all();
+        }
         self.chain = Chain { term, number: self.chain.number + 1 };
         self.soundness = Soundness::Sound;
         Footing::Ready

@@ -8,13 +8,14 @@ use super::service::{Answer, Request};
 /// What a request answers, and what is there after it.
 fn step(state: Option<u64>, request: Request) -> (Answer, Option<u64>) {
     match request {
-        Request::Read(_) => (Answer::Value(state), state),
+        Request::Read => (Answer::Value(state), state),
         Request::Set(value) => (Answer::Done, Some(value)),
         Request::Add(more) => {
             let sum = state.unwrap_or(0).wrapping_add(more);
             (Answer::Sum(sum), Some(sum))
         }
         Request::Remove => (Answer::Removed(state.is_some()), None),
+        Request::Claim(value) => (Answer::Claimed(state.is_none()), state.or(Some(value))),
     }
 }
 
@@ -108,7 +109,7 @@ pub fn check(calls: &[Call]) -> Result<(), String> {
 
 /// A read without an answer says nothing.
 fn is_idle(call: &Call) -> bool {
-    call.end.is_none() && matches!(call.request, Request::Read(_))
+    call.end.is_none() && matches!(call.request, Request::Read)
 }
 
 fn explain(calls: &[&Call], explained: usize) -> String {
