@@ -46,7 +46,7 @@ use aryavarth_replication::Chain;
 pub use self::committer::{Committer, Queue};
 pub use self::lanes::{BatchId, Holding, Lane, Lanes, NotedLanes, Proposers, Routing};
 pub use self::local::{DurabilityPolicy, LocalLog};
-pub use self::log::{Accepted, Log, Proposed};
+pub use self::log::{Accepted, Log, Order, Proposed};
 pub use self::outcomes::{BatchError, BatchNumber, Outcomes};
 use self::overlay::Overlay;
 pub use self::raft::{RaftLog, Settlements, Settler};
@@ -422,7 +422,8 @@ impl State {
     }
 
     /// Notes that the log did not take a batch. Those in flight before it are not settled yet, so it
-    /// cannot be either; it stands in line as an empty one.
+    /// cannot be either; it stands in line as an empty one. Where the line has to be without gaps, it does
+    /// so even if nothing is before it.
     fn refused(&mut self, number: BatchNumber, error: BatchError) {
         self.trouble = match &error {
             BatchError::DiskFull => Trouble::DiskFull { since: clock::monotonic() },
@@ -430,7 +431,7 @@ impl State {
             fenced => Trouble::Fenced(fenced.clone().as_earlier()),
         };
         self.outcomes.fail(number..=number, error);
-        if self.in_flight.is_empty() {
+        if self.in_flight.is_empty() && self.log.order() == Order::WithGaps {
             self.outcomes.settle(number);
         } else {
             self.log.settle_after(number);
