@@ -20,12 +20,10 @@ pub enum Planted {
     LeaseOnStoppingClock,
     /// A leader begins to answer reads before it has applied what earlier leaders acknowledged.
     ReadBeforeReady,
-    /// What was in flight in an earlier term, or behind what was refused, is still taken for what will be.
+    /// What was in flight in an earlier term, and failed, is still taken for what will be.
     StaleOverlay,
-    /// Whoever watches a key is not told that others led meanwhile, and may have written to it.
-    WatchOutlivesTerm,
-    /// The lease is not looked at again after a read.
-    ReadNotConfirmed,
+    /// Whoever leads answers reads, whether its lease holds or not.
+    LeaseIgnored,
     /// The last records of a snapshot are not sent.
     SnapshotWithoutTail,
     /// What is purged is everything, applied or not.
@@ -34,7 +32,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 11] = [
+    pub const ALL: [Planted; 10] = [
         Planted::AckBeforeSync,
         Planted::CommitMiscounted,
         Planted::AppliedBeforeCommitted,
@@ -42,8 +40,7 @@ impl Planted {
         Planted::LeaseOnStoppingClock,
         Planted::ReadBeforeReady,
         Planted::StaleOverlay,
-        Planted::WatchOutlivesTerm,
-        Planted::ReadNotConfirmed,
+        Planted::LeaseIgnored,
         Planted::SnapshotWithoutTail,
         Planted::PurgeTooEarly,
     ];

@@ -1,31 +1,34 @@
 //! Bugs that are planted, to see whether a simulation finds them. A normal build has none.
 
+#[cfg(not(feature = "simulation"))]
+pub use absent::{lease_is_ignored, overlay_is_stale};
 #[cfg(feature = "simulation")]
-use aryavarth::planted::{Planted, is_planted};
+pub use present::{lease_is_ignored, overlay_is_stale};
 
-/// Whether what is in flight of a broken chain is taken for the ground of the next.
-#[inline]
-pub fn overlay_is_stale() -> bool {
-    #[cfg(feature = "simulation")]
-    return is_planted(Planted::StaleOverlay);
-    #[cfg(not(feature = "simulation"))]
-    false
+#[cfg(feature = "simulation")]
+mod present {
+    use aryavarth::planted::{Planted, is_planted};
+
+    /// Whether effects of batches that failed are still taken for what will be.
+    pub fn overlay_is_stale() -> bool {
+        is_planted(Planted::StaleOverlay)
+    }
+
+    /// Whether a leader does not ask for its lease.
+    pub fn lease_is_ignored() -> bool {
+        is_planted(Planted::LeaseIgnored)
+    }
 }
 
-/// Whether those who watch are not told that others may have led meanwhile.
-#[inline]
-pub fn watch_outlives_term() -> bool {
-    #[cfg(feature = "simulation")]
-    return is_planted(Planted::WatchOutlivesTerm);
-    #[cfg(not(feature = "simulation"))]
-    false
-}
+#[cfg(not(feature = "simulation"))]
+mod absent {
+    /// Whether effects of batches that failed are still taken for what will be: they are not.
+    pub const fn overlay_is_stale() -> bool {
+        false
+    }
 
-/// Whether the lease is not looked at after a read.
-#[inline]
-pub fn read_is_not_confirmed() -> bool {
-    #[cfg(feature = "simulation")]
-    return is_planted(Planted::ReadNotConfirmed);
-    #[cfg(not(feature = "simulation"))]
-    false
+    /// Whether a leader does not ask for its lease: it does.
+    pub const fn lease_is_ignored() -> bool {
+        false
+    }
 }

@@ -25,13 +25,13 @@ use super::id::CommandId;
 use super::table::CommandSpec;
 use super::transactions;
 use super::turn::{Turn, Wait};
+use crate::clock;
 use crate::cluster::{Standing, reserved};
 use crate::config::{Reads, Routing};
 use crate::proposer::{Footing, Lane};
 use crate::resp::Args;
 use crate::server::Server;
 use crate::session::{ReadFrom, Session, Trust};
-use crate::{clock, planted};
 
 /// How long a command waits for its shard to have a leader.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -333,9 +333,6 @@ impl Turn<'_> {
         spec: &'static CommandSpec,
     ) -> Confirmed {
         let Stay::Leading(shard, term) = stay else { return Confirmed::Yes };
-        if planted::read_is_not_confirmed() {
-            return Confirmed::Yes;
-        }
         // What it changed in the session cannot be done twice.
         let once = matches!(spec.id, CommandId::Exec | CommandId::Watch);
         if !leads(self.server, shard, term) {

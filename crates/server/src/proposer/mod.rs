@@ -86,6 +86,8 @@ pub struct State {
     outcomes: Arc<Outcomes>,
     trouble: Trouble,
     access: Access,
+    /// Batches that failed, and that a planted bug takes for ones in flight.
+    stale: Vec<InFlight>,
     /// What the open batch and those in flight are computed from.
     chain: Chain,
     soundness: Soundness,
@@ -160,6 +162,7 @@ impl Proposer {
             outcomes: Arc::clone(&outcomes),
             trouble: Trouble::None,
             access: Access::Everyone,
+            stale: Vec::new(),
             chain: Chain { term: Term(0), number: 0 },
             soundness: Soundness::Sound,
         };
@@ -247,12 +250,10 @@ impl State {
         if !self.open.batch.is_empty() {
             self.propose_open();
         }
-        if !self.is_quiet() && !planted::overlay_is_stale() {
+        if !self.is_quiet() {
             return Footing::Pending;
         }
-        if !planted::watch_outlives_term() {
-            self.watches.touched_all();
-        }
+        self.watches.touched_all();
         self.chain = Chain { term, number: self.chain.number + 1 };
         self.soundness = Soundness::Sound;
         Footing::Ready
@@ -275,13 +276,13 @@ impl State {
 
     /// The newest unsettled effect on `key`, if there is one.
     pub fn find(&mut self, key: &[u8]) -> Option<Unsettled<'_>> {
-        let State { lane, open, in_flight, .. } = self;
+        let State { lane, open, in_flight, stale, .. } = self;
         let id = |number| BatchId { lane: *lane, number };
         if let Some(found) = open.overlay.find(&open.batch, key) {
             let effect = open.batch.operation(found).effect;
             return Some(Unsettled { batch: id(open.number), effect });
         }
-        for flying in in_flight.iter_mut().rev() {
+        for flying in stale.iter_mut().chain(in_flight).rev() {
             if let Some(found) = flying.overlay.find(&flying.proposed.batch, key) {
                 let effect = flying.proposed.batch.operation(found).effect;
                 return Some(Unsettled { batch: id(flying.proposed.number), effect });
@@ -442,8 +443,13 @@ impl State {
         while let Some(batch) = self.in_flight.front()
             && batch.proposed.number <= number
         {
-            let InFlight { proposed, overlay } = self.in_flight.pop_front().expect("just seen");
-            self.recycle(proposed, overlay);
+            let batch = self.in_flight.pop_front().expect("just seen");
+            let failed = || self.outcomes.failure(batch.proposed.number).is_some();
+            if planted::overlay_is_stale() && failed() {
+                self.stale.push(batch);
+                continue;
+            }
+            self.recycle(batch.proposed, batch.overlay);
         }
     }
 

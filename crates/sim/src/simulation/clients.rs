@@ -140,7 +140,7 @@ impl Client {
         mut hint: Option<NodeId>,
     ) -> Option<NodeId> {
         let name = subject.name.escape_ascii().to_string();
-        let words = *self.random.pick(&Words::ALL);
+        let words = Words::any(&mut self.random);
         for _ in 0..ATTEMPTS {
             // What was refused before did not happen.
             let call = Call::begin(self.number, &subject.name, request, self.trace.now());

@@ -55,7 +55,7 @@ enum Trouble {
 const TROUBLES: [(Trouble, u64); 15] = [
     (Trouble::Crash, 14),
     (Trouble::PowerCut, 3),
-    (Trouble::Pause, 8),
+    (Trouble::Pause, 14),
     (Trouble::Partition, 16),
     (Trouble::Climate, 6),
     (Trouble::Clock, 5),

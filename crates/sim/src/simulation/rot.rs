@@ -8,13 +8,16 @@
 //!
 //! Never more machines at a time than the cluster can do without.
 
-use aryavarth::disk::sim::SimDisk;
+use aryavarth::disk::sim::{CrashPlan, SimDisk};
 use aryavarth_replication::NodeId;
 
 use super::random::Random;
 use super::world::World;
 
+/// Bytes that go wrong together.
 const SECTOR: u64 = 512;
+/// Bytes of a segment below which it is spared.
+const LEAST: u64 = 3 * SECTOR;
 
 /// What becomes of a place.
 #[derive(Clone, Copy, Debug)]
@@ -50,31 +53,36 @@ impl World {
         }
     }
 
-    /// Turns off a machine that has rotted, and begins to replace its node.
+    /// Turns off the machines that have rotted, and replaces their nodes.
     pub(super) async fn give_up_rotten(&mut self) -> Result<(), String> {
+        for victim in self.rotten.clone() {
+            self.crash(victim, CrashPlan::LoseUnsynced).await;
+        }
+        // One of them may be on its way out already.
+        self.end_move().await?;
         while let Some(victim) = self.rotten.first().copied() {
+            self.replace_node(victim).await;
+            self.check()?;
             self.end_move().await?;
-            if self.machines.contains_key(&victim) {
-                self.crash(victim, aryavarth::disk::sim::CrashPlan::LoseUnsynced).await;
-                self.replace_node(victim).await;
-                self.end_move().await?;
-            }
-            self.rotten.remove(&victim);
         }
         Ok(())
     }
 }
 
-/// Has a place of a segment rot. It is one behind which more was written, as a machine can be expected to
-/// have done since: the very last bytes of a log that was not closed cannot be told from a torn write.
+/// Has a place of a segment rot. It is not one of the newest, or in the first half of that, so that more was
+/// written since: the very last bytes of a log that was not closed cannot be told from a torn write.
 fn decay(disk: &SimDisk, random: &mut Random) -> Option<String> {
     let segments = disk.files().into_iter().map(|(path, _)| path);
     let segments = segments.filter(|path| path.extension().is_some_and(|ending| ending == "log"));
-    let segments: Vec<_> = segments.collect();
+    let mut segments: Vec<_> = segments.collect();
+    segments.sort();
+    if segments.len() > 1 {
+        segments.pop();
+    }
     let path = segments.get(usize::try_from(random.below(segments.len().max(1) as u64)).ok()?)?;
     let contents = disk.contents(path);
     let used = contents.iter().rposition(|byte| *byte != 0)? as u64;
-    if used < 8 * SECTOR {
+    if used < LEAST {
         return None;
     }
     let place = random.below(used / 2);

@@ -7,10 +7,13 @@
 //! A *pair* is two keys that are only written together, so that half of a batch would show: it has a value
 //! if both have the same one.
 
+use std::time::Duration;
+
 use aryavarth_cluster::{ShardCount, Slot};
 use aryavarth_replication::{NodeId, ShardId};
 use aryavarth_server::simulation::{ClientEnd, SimServer};
 
+use super::random::Random;
 use super::reply::{self, Reply};
 use super::service::{Answer, Refused, Request};
 
@@ -45,13 +48,22 @@ pub enum Words {
     Plain,
     /// A transaction, where there is one.
     Transaction,
-    /// A look first, and a transaction that fails if what was seen has changed.
-    Watched,
+    /// A look first, some time to think, and a transaction that fails if what was seen has changed.
+    Watched(Duration),
 }
 
 impl Words {
-    /// All of them.
-    pub const ALL: [Words; 3] = [Words::Plain, Words::Transaction, Words::Watched];
+    /// Some words.
+    pub fn any(random: &mut Random) -> Words {
+        match random.below(3) {
+            0 => Words::Plain,
+            1 => Words::Transaction,
+            _ => {
+                let longest = *random.pick(&[5, 5, 50, 1_000]);
+                Words::Watched(random.millis(0..=longest))
+            }
+        }
+    }
 }
 
 /// A connection to a node.
@@ -123,7 +135,10 @@ impl Connection {
             }
             (Reply::Error(text), _) => Err(refusal(&text)),
             (last, None) => Ok(last),
-            (last, Some(first)) => Err(Refused::Wrong(format!("{first}, and yet {last:?}"))),
+            (Reply::Array(Some(done)), Some(first)) if ends_transaction(commands) => {
+                Err(Refused::Wrong(format!("{first}, and yet {done:?}")))
+            }
+            (_, Some(first)) => Err(refusal(&first)),
         }
     }
 
@@ -137,8 +152,8 @@ impl Connection {
         request: Request,
         words: Words,
     ) -> Result<Answer, Refused> {
-        if let (Request::Add(more), Words::Watched) = (request, words) {
-            return self.add_watched(subject, more).await;
+        if let (Request::Add(more), Words::Watched(think)) = (request, words) {
+            return self.add_watched(subject, more, think).await;
         }
         let multi = words == Words::Transaction || matches!(request, Request::Add(_));
         let multi = multi && (subject.keys.len() > 1 || words == Words::Transaction);
@@ -154,7 +169,12 @@ impl Connection {
     }
 
     /// Adds by setting the sum, unless what was read has changed meanwhile.
-    async fn add_watched(&mut self, subject: &Subject, more: u64) -> Result<Answer, Refused> {
+    async fn add_watched(
+        &mut self,
+        subject: &Subject,
+        more: u64,
+        think: Duration,
+    ) -> Result<Answer, Refused> {
         let mut look = vec![[vec![b"WATCH".to_vec()], subject.keys.clone()].concat()];
         look.extend(commands(subject, Request::Read, false));
         // Until here nothing happens.
@@ -162,6 +182,7 @@ impl Connection {
         let Answer::Value(before) = answer(subject, Request::Read, &[seen])? else {
             return Err(Refused::Wrong("a read does not tell a value".into()));
         };
+        tokio::time::sleep(think).await;
         let sum = before.unwrap_or(0).wrapping_add(more);
         let request = Request::Set(sum);
         match self.decide(request, &commands(subject, request, true)).await? {
@@ -170,6 +191,10 @@ impl Connection {
             reply => Err(Refused::Wrong(format!("EXEC: {reply:?}"))),
         }
     }
+}
+
+fn ends_transaction(commands: &[Command]) -> bool {
+    commands.last().is_some_and(|words| words == &[b"EXEC".to_vec()])
 }
 
 /// What is known if there is no answer.

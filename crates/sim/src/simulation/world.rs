@@ -159,10 +159,10 @@ impl World {
         let habits = Habits {
             shards: self.around.shards,
             subjects: *self.random.pick(&[2, 4, 8]),
-            rest: *self.random.pick(&[20, 60, 150]),
+            rest: *self.random.pick(&[10, 40, 120]),
             reads: *self.random.pick(&[300, 500]),
         };
-        let clients = 3 + self.random.below(4);
+        let clients = 4 + self.random.below(6);
         let mut sent = Vec::new();
         for number in 0..clients {
             let client = Client {
