@@ -20,8 +20,10 @@ pub enum Planted {
     LeaseOnStoppingClock,
     /// A leader begins to answer reads before it has applied what earlier leaders acknowledged.
     ReadBeforeReady,
-    /// What was in flight in an earlier term is still taken for what will be.
+    /// What was in flight in an earlier term, and failed, is still taken for what will be.
     StaleOverlay,
+    /// Whoever leads answers reads, whether its lease holds or not.
+    LeaseIgnored,
     /// The last records of a snapshot are not sent.
     SnapshotWithoutTail,
     /// What is purged is everything, applied or not.
@@ -30,7 +32,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 9] = [
+    pub const ALL: [Planted; 10] = [
         Planted::AckBeforeSync,
         Planted::CommitMiscounted,
         Planted::AppliedBeforeCommitted,
@@ -38,6 +40,7 @@ impl Planted {
         Planted::LeaseOnStoppingClock,
         Planted::ReadBeforeReady,
         Planted::StaleOverlay,
+        Planted::LeaseIgnored,
         Planted::SnapshotWithoutTail,
         Planted::PurgeTooEarly,
     ];

@@ -460,7 +460,7 @@ impl Group {
                 .await;
             if outcome.is_err() {
                 let group = self.clone();
-                tokio::spawn(async move { group.resign(before.term).await });
+                runtime::spawn(async move { group.resign(before.term).await });
             }
             outcome
         })

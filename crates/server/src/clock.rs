@@ -7,6 +7,10 @@ use rustix::time::{ClockId, clock_gettime};
 /// Time on a clock that only goes forward, from an arbitrary start. Asked twice for every command.
 #[inline]
 pub fn monotonic() -> Duration {
+    #[cfg(feature = "simulated-cluster")]
+    if let Some(host) = aryavarth_replication::simulation::Host::current() {
+        return host.now();
+    }
     let time = clock_gettime(ClockId::Monotonic);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

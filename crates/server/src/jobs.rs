@@ -11,6 +11,7 @@ use crate::net::{JobDone, Message, WorkerHandle};
 use crate::resp::{Protocol, Reply};
 use crate::server::Server;
 use crate::session::Session;
+use crate::tasks;
 
 /// Threads for jobs: one long job does not keep a short one waiting.
 const THREADS: usize = 3;
@@ -131,7 +132,7 @@ impl Jobs {
         reply: impl Future<Output = Vec<u8>> + Send + 'static,
     ) {
         let (client, worker) = (session.client.id, Arc::clone(worker));
-        runtime.spawn(async move {
+        tasks::spawn(runtime, async move {
             let reply = reply.await;
             worker.send(Message::Done(JobDone { client, reply }));
         });

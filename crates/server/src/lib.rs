@@ -48,12 +48,17 @@ mod metrics;
 pub mod net;
 mod notify;
 mod pause;
+mod planted;
 mod process;
 mod redact;
 mod saving;
 mod session;
 pub mod signals;
+#[cfg(feature = "simulated-cluster")]
+#[doc(hidden)]
+pub mod simulation;
 mod stats;
+mod tasks;
 mod tls;
 mod users;
 

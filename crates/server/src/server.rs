@@ -250,7 +250,7 @@ fn launch(
     Ok(Running { server, workers: handles, committer, queue, jobs, admin })
 }
 
-/// Puts the parts of a server together; none of its threads runs yet, and nobody reaches it.
+/// Opens the store and puts a server together; none of its threads runs yet, and nobody reaches it.
 pub(crate) fn assemble(
     disk: Arc<dyn Disk>,
     config: Config,
@@ -260,11 +260,6 @@ pub(crate) fn assemble(
     // The server's own committer waits for the disk, so the store need not.
     let options = config.store_options().durability(Durability::Os).disk(disk);
     let store = KvStore::open_with(&config.dir, options)?;
-    let acl = AclStore::new();
-    users::load(&acl, &config)?;
-    acl.log().set_capacity(config.acllog_max_len as usize);
-    let users_at_start = acl.generation();
-    let workers = worker_count(&config);
     let durability = Arc::new(DurabilityPolicy::new(config.durability));
     let log_metrics = Arc::new(LogMetrics::default());
     let queue = Arc::new(Queue::new(Arc::clone(&log_metrics)));
@@ -276,13 +271,40 @@ pub(crate) fn assemble(
         let log = LocalLog::new(store.clone(), Arc::clone(&durability), Arc::clone(&queue));
         (None, Proposers::new(Routing::One, [Arc::new(log) as Arc<dyn Log>]), None)
     };
-    let server = Server {
+    let parts = Parts { store, proposers, cluster, durability, log_queue: queue, log_metrics };
+    Ok((put_together(parts, config, sources, tls)?, rising))
+}
+
+/// What a server writes with.
+pub(crate) struct Parts {
+    pub store: KvStore,
+    pub proposers: Proposers,
+    pub cluster: Option<Clustered>,
+    pub durability: Arc<DurabilityPolicy>,
+    pub log_queue: Arc<Queue>,
+    pub log_metrics: Arc<LogMetrics>,
+}
+
+/// Puts the parts of a server together.
+pub(crate) fn put_together(
+    parts: Parts,
+    config: Config,
+    sources: &Sources,
+    tls: Tls,
+) -> Result<Arc<Server>> {
+    let acl = AclStore::new();
+    users::load(&acl, &config)?;
+    acl.log().set_capacity(config.acllog_max_len as usize);
+    let users_at_start = acl.generation();
+    let workers = worker_count(&config);
+    let Parts { store, proposers, cluster, durability, log_queue, log_metrics } = parts;
+    Ok(Arc::new(Server {
         config: LiveConfig::new(config, sources),
         store,
         proposers,
         cluster,
         durability,
-        log_queue: queue,
+        log_queue,
         log_metrics,
         acl,
         clients: Clients::default(),
@@ -305,8 +327,7 @@ pub(crate) fn assemble(
         ending: Mutex::new(false),
         ended: Condvar::new(),
         ended_because: OnceLock::new(),
-    };
-    Ok((Arc::new(server), rising))
+    }))
 }
 
 /// Starts the thread that waits for the disk.
@@ -394,7 +415,7 @@ pub(crate) fn prepare_workers(
     let prepared = (0..count).map(|_| Worker::prepare()).collect::<std::io::Result<Vec<_>>>();
     let prepared = prepared.map_err(Error::io("make an event loop"))?;
     let handles = prepared.iter().map(|(_, handle)| Arc::clone(handle)).collect();
-    server.workers.set(handles).ok().expect("workers are started once");
+    server.set_workers(handles);
     Ok(prepared)
 }
 
@@ -415,6 +436,14 @@ impl Server {
     /// The workers.
     pub fn workers(&self) -> &[Arc<WorkerHandle>] {
         self.workers.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Notes what its workers are reached by.
+    ///
+    /// # Panics
+    /// If it has some already.
+    pub(crate) fn set_workers(&self, workers: Vec<Arc<WorkerHandle>>) {
+        self.workers.set(workers).ok().expect("workers are started once");
     }
 
     /// The addresses it listens on.

@@ -31,7 +31,7 @@ mod report;
 pub mod reserved;
 mod saved;
 pub mod seats;
-mod serving;
+pub(crate) mod serving;
 pub mod status;
 #[cfg(test)]
 mod tests;

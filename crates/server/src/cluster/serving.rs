@@ -39,14 +39,7 @@ impl Rising {
         let options = ClusterOptions::of(config)?;
         let runtime = runtime()?;
         let seats = Arc::new(Seats::default());
-        let (settler, settlements) = Settler::new();
-        let log = |shard: ShardId| {
-            let (seats, settlements) = (Arc::clone(&seats), settlements.clone());
-            let log = RaftLog::new(Lane::of(shard), seats, settlements, Arc::clone(metrics));
-            Arc::new(log) as Arc<dyn Log>
-        };
-        let logs = ShardCount::MAX.shards().map(log);
-        let proposers = Proposers::new(Routing::Slots(Arc::clone(&seats)), logs);
+        let (proposers, settler) = lanes(&seats, metrics);
         let clustered = Clustered {
             node: OnceLock::new(),
             seats,
@@ -62,9 +55,7 @@ impl Rising {
     /// What keeps it from being one.
     pub fn rise(self, server: &Arc<Server>, start: Start) -> Result<(), NodeError> {
         let Some(cluster) = &server.cluster else { return Ok(()) };
-        let bells = server.workers().to_vec();
-        let wake = move || bells.iter().for_each(|worker| worker.settled());
-        self.runtime.spawn(self.settler.run(server.proposers.clone(), wake));
+        self.runtime.spawn(settle(self.settler, server));
         let parts = (server.store.clone(), Arc::clone(&cluster.seats), Arc::clone(&cluster.views));
         let host = Arc::new(ServerHost(Arc::downgrade(server)));
         let node = ClusterNode::start(self.runtime, self.options, parts, host, start)?;
@@ -72,6 +63,28 @@ impl Rising {
         let _ = cluster.node.set(node);
         Ok(())
     }
+}
+
+/// Settles batches, and has workers look.
+pub(crate) fn settle(
+    settler: Settler,
+    server: &Arc<Server>,
+) -> impl Future<Output = ()> + Send + 'static {
+    let bells = server.workers().to_vec();
+    let wake = move || bells.iter().for_each(|worker| worker.settled());
+    settler.run(server.proposers.clone(), wake)
+}
+
+/// A lane for each shard there may be, and what settles their batches.
+pub(crate) fn lanes(seats: &Arc<Seats>, metrics: &Arc<LogMetrics>) -> (Proposers, Settler) {
+    let (settler, settlements) = Settler::new();
+    let log = |shard: ShardId| {
+        let (seats, settlements) = (Arc::clone(seats), settlements.clone());
+        let log = RaftLog::new(Lane::of(shard), seats, settlements, Arc::clone(metrics));
+        Arc::new(log) as Arc<dyn Log>
+    };
+    let logs = ShardCount::MAX.shards().map(log);
+    (Proposers::new(Routing::Slots(Arc::clone(seats)), logs), settler)
 }
 
 /// Refuses a directory that belongs to a node, for a server that is none.

@@ -88,6 +88,9 @@ pub struct Waiting {
     since: Option<Duration>,
     /// The confirmation that it asked for.
     confirmation: Option<Arc<Confirmation>>,
+    /// Where it was admitted, if it has yet to be evaluated.
+    #[cfg(feature = "simulated-cluster")]
+    hesitated: Option<Stay>,
 }
 
 /// Whether a majority has said that this node leads a shard.
@@ -108,6 +111,10 @@ impl Turn<'_> {
         spec: &'static CommandSpec,
         args: Args<'_>,
     ) -> Verdict {
+        #[cfg(feature = "simulated-cluster")]
+        if let Some(stay) = session.waiting.hesitated.take() {
+            return Verdict::Here(stay);
+        }
         if self.server.cluster.is_none() {
             return match spec.keys(&args).any(|key| reserved::is_reserved(&args[key.index])) {
                 true => Verdict::Refused(RESERVED),
@@ -124,7 +131,29 @@ impl Turn<'_> {
         if !matches!(verdict, Verdict::Later(_)) {
             session.waiting.since = None;
         }
+        #[cfg(feature = "simulated-cluster")]
+        let verdict = self.hesitate(session, spec, verdict);
         verdict
+    }
+
+    /// In a simulation, has a read lose its processor between the look at the lease and the read.
+    #[cfg(feature = "simulated-cluster")]
+    fn hesitate(
+        &self,
+        session: &mut Session,
+        spec: &'static CommandSpec,
+        verdict: Verdict,
+    ) -> Verdict {
+        let Verdict::Here(stay @ Stay::Leading(..)) = verdict else { return verdict };
+        let Some(host) = aryavarth_replication::simulation::Host::current() else { return verdict };
+        if self.must_hold(spec) || session.transaction.is_some() || !host.random().is_multiple_of(8)
+        {
+            return verdict;
+        }
+        session.waiting.hesitated = Some(stay);
+        let longest = if host.random().is_multiple_of(4) { 600 } else { 5 };
+        let span = Duration::from_millis(host.random() % longest);
+        Verdict::Later(Wait::Until(clock::monotonic() + span))
     }
 
     /// Where its keys are.

@@ -35,9 +35,18 @@ pub struct JobDone {
     pub reply: Vec<u8>,
 }
 
+/// What wakes a worker.
+pub enum Bell {
+    /// An event of its loop.
+    Event(mio::Waker),
+    /// Its task, in a simulation.
+    #[cfg(feature = "simulated-cluster")]
+    Task(std::sync::Arc<tokio::sync::Notify>),
+}
+
 /// A worker as others see it.
 pub struct WorkerHandle {
-    waker: mio::Waker,
+    bell: Bell,
     inbox: Mutex<Vec<Message>>,
     /// Whether it wants to hear that batches were settled.
     awaits_settling: AtomicBool,
@@ -45,10 +54,10 @@ pub struct WorkerHandle {
 }
 
 impl WorkerHandle {
-    /// A handle whose bell is `waker`.
-    pub fn new(waker: mio::Waker) -> WorkerHandle {
+    /// A handle with this bell.
+    pub fn new(bell: Bell) -> WorkerHandle {
         WorkerHandle {
-            waker,
+            bell,
             inbox: Mutex::default(),
             awaits_settling: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
@@ -84,8 +93,14 @@ impl WorkerHandle {
     }
 
     fn ring(&self) {
-        // A bell that cannot be rung has been rung too often to count.
-        let rung: io::Result<()> = self.waker.wake();
-        debug_assert!(rung.is_ok());
+        match &self.bell {
+            Bell::Event(waker) => {
+                // A bell that cannot be rung has been rung too often to count.
+                let rung: io::Result<()> = waker.wake();
+                debug_assert!(rung.is_ok());
+            }
+            #[cfg(feature = "simulated-cluster")]
+            Bell::Task(task) => task.notify_one(),
+        }
     }
 }

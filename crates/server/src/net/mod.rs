@@ -25,12 +25,18 @@ mod output;
 mod parcel;
 mod socket;
 pub mod tls;
+#[cfg(feature = "simulated-cluster")]
+mod wire;
 mod worker;
 
 pub use caution::{Caution, MOST_FETCHES};
 pub use handle::{JobDone, Message, WorkerHandle};
 pub use output::Output;
 pub use parcel::Parcel;
+#[cfg(feature = "simulated-cluster")]
+pub(crate) use worker::serve_simulated;
 #[cfg(feature = "simulation")]
 pub(crate) use worker::{ByHand, Standstill};
 pub use worker::{Worker, start};
+#[cfg(feature = "simulated-cluster")]
+pub use {socket::Socket, wire::ClientEnd, wire::Wire};

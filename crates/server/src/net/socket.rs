@@ -9,6 +9,8 @@ use mio::{Interest, Registry, Token};
 
 use super::parcel::Parcel;
 use super::tls::TlsSocket;
+#[cfg(feature = "simulated-cluster")]
+use super::wire::Wire;
 
 /// A connection's socket. Never blocks.
 pub enum Socket {
@@ -20,6 +22,9 @@ pub enum Socket {
     Tls(Box<TlsSocket>),
     /// None: requests that another node passes on.
     Parcel(Box<Parcel>),
+    /// A client of a simulation.
+    #[cfg(feature = "simulated-cluster")]
+    Wire(Wire),
 }
 
 /// What is known of bytes that were not asked for yet.
@@ -42,6 +47,8 @@ impl Socket {
             Socket::Unix(stream) => stream.read(into),
             Socket::Tls(stream) => stream.read(into),
             Socket::Parcel(parcel) => Ok(parcel.read(into)),
+            #[cfg(feature = "simulated-cluster")]
+            Socket::Wire(wire) => wire.read(into),
         }
     }
 
@@ -50,6 +57,8 @@ impl Socket {
         match self {
             Socket::Tcp(_) | Socket::Unix(_) => ShortRead::Drained,
             Socket::Tls(_) | Socket::Parcel(_) => ShortRead::MayHaveMore,
+            #[cfg(feature = "simulated-cluster")]
+            Socket::Wire(_) => ShortRead::Drained,
         }
     }
 
@@ -63,6 +72,8 @@ impl Socket {
             Socket::Unix(stream) => stream.write(bytes),
             Socket::Tls(stream) => stream.write(bytes),
             Socket::Parcel(parcel) => parcel.write(bytes),
+            #[cfg(feature = "simulated-cluster")]
+            Socket::Wire(wire) => wire.write(bytes),
         }
     }
 
@@ -73,6 +84,8 @@ impl Socket {
     pub fn flush(&mut self) -> io::Result<bool> {
         match self {
             Socket::Tcp(_) | Socket::Unix(_) | Socket::Parcel(_) => Ok(true),
+            #[cfg(feature = "simulated-cluster")]
+            Socket::Wire(_) => Ok(true),
             Socket::Tls(stream) => stream.send(),
         }
     }
@@ -86,6 +99,8 @@ impl Socket {
     pub fn holds_back(&self) -> Option<bool> {
         match self {
             Socket::Tcp(_) | Socket::Unix(_) | Socket::Parcel(_) => None,
+            #[cfg(feature = "simulated-cluster")]
+            Socket::Wire(_) => None,
             Socket::Tls(stream) => Some(stream.holds_back()),
         }
     }
@@ -116,6 +131,9 @@ impl Socket {
             Socket::Tls(stream) => stream.tcp().register(registry, token, interest),
             // All of it is here.
             Socket::Parcel(_) => Ok(()),
+            // Its worker looks for itself.
+            #[cfg(feature = "simulated-cluster")]
+            Socket::Wire(_) => Ok(()),
         }
     }
 
@@ -126,6 +144,8 @@ impl Socket {
             Socket::Unix(stream) => stream.as_raw_fd(),
             Socket::Tls(stream) => stream.as_raw_fd(),
             Socket::Parcel(_) => -1,
+            #[cfg(feature = "simulated-cluster")]
+            Socket::Wire(_) => -1,
         }
     }
 }

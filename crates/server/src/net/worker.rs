@@ -3,9 +3,13 @@
 #[cfg(feature = "simulation")]
 mod by_hand;
 mod eviction;
+#[cfg(feature = "simulated-cluster")]
+mod simulated;
 
 #[cfg(feature = "simulation")]
 pub(crate) use by_hand::{ByHand, Standstill};
+#[cfg(feature = "simulated-cluster")]
+pub(crate) use simulated::serve_simulated;
 
 use std::io;
 use std::sync::Arc;
@@ -19,7 +23,7 @@ use slab::Slab;
 
 use super::caution::Caution;
 use super::connection::{Arrived, Connection, READ, Rest};
-use super::handle::{JobDone, Message, WorkerHandle};
+use super::handle::{Bell, JobDone, Message, WorkerHandle};
 use super::listener::Listener;
 use super::socket::Socket;
 use crate::clients::{ClientId, Origin};
@@ -120,7 +124,7 @@ impl Worker {
     pub fn prepare() -> io::Result<(Poll, Arc<WorkerHandle>)> {
         let poll = Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), BELL)?;
-        Ok((poll, Arc::new(WorkerHandle::new(waker))))
+        Ok((poll, Arc::new(WorkerHandle::new(Bell::Event(waker)))))
     }
 
     fn run(mut self) {

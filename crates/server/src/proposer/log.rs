@@ -27,6 +27,15 @@ pub enum Accepted {
     InFlight,
 }
 
+/// How a log settles batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Each that it has, after those it had before. It need not have every number.
+    WithGaps,
+    /// One number after the other: it has to hear of each.
+    WithoutGaps,
+}
+
 /// Where the batches of a lane become durable and are applied.
 ///
 /// Called while the proposer is held, so it does not call it back before it has returned.
@@ -40,6 +49,11 @@ pub trait Log: Send + Sync {
 
     /// Settles `number`, a batch that was not taken, once those in flight before it are settled.
     fn settle_after(&self, number: BatchNumber);
+
+    /// How it settles batches.
+    fn order(&self) -> Order {
+        Order::WithGaps
+    }
 
     /// How many batches may be in flight before effects are gathered instead, until one is settled. None
     /// for any number.

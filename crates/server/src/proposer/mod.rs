@@ -46,13 +46,13 @@ use aryavarth_replication::Chain;
 pub use self::committer::{Committer, Queue};
 pub use self::lanes::{BatchId, Holding, Lane, Lanes, NotedLanes, Proposers, Routing};
 pub use self::local::{DurabilityPolicy, LocalLog};
-pub use self::log::{Accepted, Log, Proposed};
+pub use self::log::{Accepted, Log, Order, Proposed};
 pub use self::outcomes::{BatchError, BatchNumber, Outcomes};
 use self::overlay::Overlay;
 pub use self::raft::{RaftLog, Settlements, Settler};
 pub use self::watch::WatchFlag;
 use self::watch::Watches;
-use crate::clock;
+use crate::{clock, planted};
 
 /// Effects gathered before a batch is proposed even though more commands are waiting.
 const MAX_GATHERED: usize = 8192;
@@ -88,6 +88,8 @@ pub struct State {
     outcomes: Arc<Outcomes>,
     trouble: Trouble,
     access: Access,
+    /// Batches that failed, and that a planted bug takes for ones in flight.
+    stale: Vec<InFlight>,
     /// What the open batch and those in flight are computed from.
     chain: Chain,
     soundness: Soundness,
@@ -187,6 +189,7 @@ impl Proposer {
             outcomes: Arc::clone(&outcomes),
             trouble: Trouble::None,
             access: Access::Everyone,
+            stale: Vec::new(),
             chain: Chain { term: Term(0), number: 0 },
             soundness: Soundness::Sound,
             gathering: Gathering::default(),
@@ -302,13 +305,13 @@ impl State {
 
     /// The newest unsettled effect on `key`, if there is one.
     pub fn find(&mut self, key: &[u8]) -> Option<Unsettled<'_>> {
-        let State { lane, open, in_flight, .. } = self;
+        let State { lane, open, in_flight, stale, .. } = self;
         let id = |number| BatchId { lane: *lane, number };
         if let Some(found) = open.overlay.find(&open.batch, key) {
             let effect = open.batch.operation(found).effect;
             return Some(Unsettled { batch: id(open.number), effect });
         }
-        for flying in in_flight.iter_mut().rev() {
+        for flying in stale.iter_mut().chain(in_flight).rev() {
             if let Some(found) = flying.overlay.find(&flying.proposed.batch, key) {
                 let effect = flying.proposed.batch.operation(found).effect;
                 return Some(Unsettled { batch: id(flying.proposed.number), effect });
@@ -470,7 +473,8 @@ impl State {
     }
 
     /// Notes that the log did not take a batch. Those in flight before it are not settled yet, so it
-    /// cannot be either; it stands in line as an empty one.
+    /// cannot be either; it stands in line as an empty one. Where the line has to be without gaps, it does
+    /// so even if nothing is before it.
     fn refused(&mut self, number: BatchNumber, error: BatchError) {
         self.trouble = match &error {
             BatchError::DiskFull => Trouble::DiskFull { since: clock::monotonic() },
@@ -478,7 +482,7 @@ impl State {
             fenced => Trouble::Fenced(fenced.clone().as_earlier()),
         };
         self.outcomes.fail(number..=number, error);
-        if self.in_flight.is_empty() {
+        if self.in_flight.is_empty() && self.log.order() == Order::WithGaps {
             self.outcomes.settle(number);
         } else {
             self.log.settle_after(number);
@@ -490,11 +494,15 @@ impl State {
         while let Some(batch) = self.in_flight.front()
             && batch.proposed.number <= number
         {
-            let InFlight { proposed, overlay, proposed_at } =
-                self.in_flight.pop_front().expect("just seen");
-            settled.operations += proposed.batch.len();
-            settled.proposed_at = proposed_at;
-            self.recycle(proposed, overlay);
+            let batch = self.in_flight.pop_front().expect("just seen");
+            settled.operations += batch.proposed.batch.len();
+            settled.proposed_at = batch.proposed_at;
+            let failed = || self.outcomes.failure(batch.proposed.number).is_some();
+            if planted::overlay_is_stale() && failed() {
+                self.stale.push(batch);
+                continue;
+            }
+            self.recycle(batch.proposed, batch.overlay);
         }
         settled
     }

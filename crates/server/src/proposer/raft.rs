@@ -18,7 +18,7 @@ use std::time::Duration;
 use aryavarth_replication::Basis;
 use tokio::sync::mpsc;
 
-use super::{Accepted, BatchError, BatchId, BatchNumber, Lane, Log, Proposed, Proposers};
+use super::{Accepted, BatchError, BatchId, BatchNumber, Lane, Log, Order, Proposed, Proposers};
 use crate::clock;
 use crate::cluster::Seats;
 use crate::metrics::LogMetrics;
@@ -83,6 +83,10 @@ impl Log for RaftLog {
 
     fn settle_after(&self, number: BatchNumber) {
         self.settlements.tell(self.id(number), Ok(()));
+    }
+
+    fn order(&self) -> Order {
+        Order::WithoutGaps
     }
 
     fn window(&self) -> Option<usize> {
@@ -183,4 +187,64 @@ impl Settler {
 async fn sleep_until(moment: Option<Duration>) {
     let wait = moment.unwrap_or_default().saturating_sub(clock::monotonic());
     tokio::time::sleep(wait).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use aryavarth::Effect;
+
+    use super::*;
+    use crate::proposer::Routing;
+
+    /// A log that takes no batch as long as it is told so.
+    struct Fickle {
+        settlements: Settlements,
+        refuses: Arc<AtomicBool>,
+    }
+
+    impl Log for Fickle {
+        fn propose(&self, proposed: &Arc<Proposed>) -> Result<Accepted, BatchError> {
+            if self.refuses.load(Ordering::SeqCst) {
+                return Err(BatchError::NotLed);
+            }
+            let batch = BatchId { lane: Lane::FIRST, number: proposed.number };
+            self.settlements.tell(batch, Ok(()));
+            Ok(Accepted::InFlight)
+        }
+
+        fn settle_after(&self, number: BatchNumber) {
+            self.settlements.tell(BatchId { lane: Lane::FIRST, number }, Ok(()));
+        }
+
+        fn order(&self) -> Order {
+            Order::WithoutGaps
+        }
+    }
+
+    #[test]
+    fn a_batch_that_was_refused_while_nothing_was_in_flight_holds_up_none_after_it() {
+        let (settler, settlements) = Settler::new();
+        let refuses = Arc::new(AtomicBool::new(true));
+        let log = Fickle { settlements, refuses: Arc::clone(&refuses) };
+        let proposers = Proposers::new(Routing::One, [Arc::new(log) as Arc<dyn Log>]);
+        let lane = proposers.of(Lane::FIRST);
+        for refused in [true, false] {
+            refuses.store(refused, Ordering::SeqCst);
+            let mut state = lane.hold();
+            state.stage(b"key", Effect::Remove);
+            state.flush();
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let settling = settler.run(proposers.clone(), || ());
+        let patience = std::time::Duration::from_millis(10);
+        // It does not end by itself, as the log could tell it more.
+        let ended = runtime.block_on(async { tokio::time::timeout(patience, settling).await });
+        assert!(ended.is_err());
+        assert_eq!(lane.outcomes().settled(), BatchNumber(2));
+        assert_eq!(lane.outcomes().failure(BatchNumber(1)), Some(BatchError::NotLed));
+        assert_eq!(lane.outcomes().failure(BatchNumber(2)), None);
+        assert!(lane.hold().is_quiet());
+    }
 }

@@ -1,16 +1,19 @@
-//! Clients: they ask any node, follow hints, give up, and remember what they were told.
+//! Clients: they talk to any node, follow `MOVED`, give up, and remember what they were told.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aryavarth_check::{Answer, Request};
+use aryavarth_cluster::ShardCount;
 use aryavarth_replication::simulation::Host;
-use aryavarth_replication::{NodeId, ReadPolicy, ShardId};
+use aryavarth_replication::{Group, Node, NodeId, ShardId};
+use aryavarth_server::simulation::SimServer;
 
-use super::history::{Call, History};
+use super::history::{History, answered, begin};
 use super::random::Random;
-use super::service::{Answer, Refused, Request, Service};
+use super::talk::{Connection, Refused, Subject, Words, doubt};
 use super::trace::Trace;
 
 /// How long a client waits for an answer, in milliseconds.
@@ -20,15 +23,30 @@ const ATTEMPTS: usize = 8;
 
 /// The nodes that run, for whoever wants something of them. Clones are the same.
 #[derive(Clone, Default)]
-pub struct Directory(Arc<Mutex<Running>>);
+pub struct Directory(Arc<Mutex<BTreeMap<NodeId, Running>>>);
 
-/// What runs on which node.
-type Running = BTreeMap<NodeId, (Host, Arc<Service>)>;
+/// What runs on a machine.
+#[derive(Clone)]
+pub struct Running {
+    /// The machine as the runtime sees it.
+    pub host: Host,
+    /// The node.
+    pub node: Arc<Node>,
+    /// What clients talk to.
+    pub server: Arc<SimServer>,
+}
+
+impl Running {
+    /// The group of a shard, if it is on this node.
+    pub fn group(&self, shard: ShardId) -> Option<Group> {
+        self.node.group(shard).ok()
+    }
+}
 
 impl Directory {
     /// A node runs from now on.
-    pub fn add(&self, node: NodeId, host: Host, service: Arc<Service>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node, (host, service));
+    pub fn add(&self, node: NodeId, running: Running) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node, running);
     }
 
     /// It does not any more.
@@ -36,8 +54,8 @@ impl Directory {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&node);
     }
 
-    /// A node's machine and service, if it runs.
-    pub fn get(&self, node: NodeId) -> Option<(Host, Arc<Service>)> {
+    /// What runs on a node's machine, if it runs.
+    pub fn get(&self, node: NodeId) -> Option<Running> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
     }
 
@@ -55,10 +73,10 @@ impl Directory {
 /// What clients do.
 #[derive(Clone, Debug)]
 pub struct Habits {
-    /// The shards.
-    pub shards: Vec<ShardId>,
-    /// Keys of each.
-    pub keys: u8,
+    /// How many shards there are.
+    pub shards: ShardCount,
+    /// Subjects of each.
+    pub subjects: u8,
     /// Milliseconds between two requests, at most.
     pub rest: u64,
     /// Of a thousand requests, so many are reads.
@@ -79,13 +97,10 @@ pub struct Client {
     pub trace: Trace,
     /// What it does next.
     pub random: Random,
+    /// Its connections.
+    pub connections: BTreeMap<NodeId, Connection>,
     /// Becomes true when it is to end.
     pub stop: Arc<AtomicBool>,
-}
-
-/// A key: its shard, and a number.
-pub fn key(shard: ShardId, number: u8) -> Vec<u8> {
-    vec![u8::try_from(shard.0).unwrap_or(u8::MAX), b'k', number]
 }
 
 impl Client {
@@ -95,21 +110,24 @@ impl Client {
         while !self.stop.load(Ordering::SeqCst) {
             let rest = self.habits.rest;
             tokio::time::sleep(self.random.millis(0..=rest)).await;
-            let shard = *self.random.pick(&self.habits.shards);
-            let number = u8::try_from(self.random.below(u64::from(self.habits.keys))).unwrap_or(0);
+            let shards: Vec<ShardId> = self.habits.shards.shards().collect();
+            let shard = *self.random.pick(&shards);
+            let number = self.random.below(u64::from(self.habits.subjects));
+            let number = u8::try_from(number).unwrap_or(0);
+            let subject = Subject::new(self.habits.shards, shard, number);
             let request = self.request();
-            hint = self.ask(shard, &key(shard, number), request, hint).await;
+            hint = self.ask(&subject, request, hint).await;
         }
     }
 
     fn request(&mut self) -> Request {
         if self.random.chance(self.habits.reads) {
-            let policies = [ReadPolicy::Lease, ReadPolicy::Lease, ReadPolicy::ReadIndex];
-            return Request::Read(*self.random.pick(&policies));
+            return Request::Read;
         }
-        match self.random.below(10) {
+        match self.random.below(12) {
             0..3 => Request::Set(self.random.below(1_000_000) * 1_000),
             3..9 => Request::Add(1),
+            9 => Request::Claim(self.random.below(1_000_000) * 1_000),
             _ => Request::Remove,
         }
     }
@@ -117,29 +135,33 @@ impl Client {
     /// Asks until there is an answer or none is to be had. Gives whom to ask next.
     async fn ask(
         &mut self,
-        shard: ShardId,
-        key: &[u8],
+        subject: &Subject,
         request: Request,
         mut hint: Option<NodeId>,
     ) -> Option<NodeId> {
+        let name = subject.name.escape_ascii().to_string();
+        let words = Words::any(&mut self.random);
         for _ in 0..ATTEMPTS {
             // What was refused before did not happen.
-            let call = Call::begin(self.number, key, request, self.trace.now());
+            let call = begin(self.number, &subject.name, request, self.trace.now());
             let Some(node) = hint.or_else(|| self.directory.any(&mut self.random)) else { break };
-            match self.attempt(node, shard, key, request).await {
+            let told = self.attempt(node, subject, request, words).await;
+            self.trace.note(format_args!("c{} n{node} {name} {request:?}: {told:?}", self.number));
+            match told {
                 Ok(answer) => {
-                    self.trace
-                        .note(format_args!("c{} {key:?} {request:?}: {answer:?}", self.number));
-                    self.history.add(call.answered(answer, self.trace.now()));
+                    self.history.add(answered(call, answer, self.trace.now()));
                     return Some(node);
                 }
                 Err(Refused::Unknown) => {
-                    self.trace.note(format_args!("c{} {key:?} {request:?}: unknown", self.number));
                     self.history.add(call);
                     return None;
                 }
-                Err(Refused::Elsewhere(leader)) => hint = leader.filter(|leader| *leader != node),
+                Err(Refused::Elsewhere(leader)) => hint = Some(leader),
                 Err(Refused::NotNow) => hint = None,
+                Err(Refused::Wrong(why)) => {
+                    self.trace.violation(format_args!("node {node} answered wrongly: {why}"));
+                    return None;
+                }
             }
             tokio::time::sleep(self.random.millis(1..=60)).await;
         }
@@ -150,22 +172,25 @@ impl Client {
     async fn attempt(
         &mut self,
         node: NodeId,
-        shard: ShardId,
-        key: &[u8],
+        subject: &Subject,
         request: Request,
+        words: Words,
     ) -> Result<Answer, Refused> {
         tokio::time::sleep(self.random.millis(0..=3)).await;
-        // Refused connections ask for nothing.
-        let (host, service) = self.directory.get(node).ok_or(Refused::NotNow)?;
-        let of_key = key.to_vec();
-        let serving = host.spawn(async move { service.serve(shard, &of_key, request).await });
-        let doubt = match request {
-            Request::Read(_) => Refused::NotNow,
-            _ => Refused::Unknown,
+        let kept = self.connections.remove(&node).filter(|kept| !kept.is_closed());
+        let mut connection = match kept {
+            Some(kept) => kept,
+            // Refused connections ask for nothing.
+            None => Connection::new(&self.directory.get(node).ok_or(Refused::NotNow)?.server),
         };
-        let served = tokio::time::timeout(self.random.millis(PATIENCE), serving).await;
-        let answer = served.map_err(|_| doubt)?.map_err(|_| doubt)?;
+        let asking = connection.request(subject, request, words);
+        let patience = self.random.millis(PATIENCE);
+        let told = tokio::time::timeout(patience, asking).await.map_err(|_| doubt(request))?;
         tokio::time::sleep(self.random.millis(0..=3)).await;
-        answer
+        // What a refused transaction leaves behind is gone with its connection.
+        if told.is_ok() {
+            self.connections.insert(node, connection);
+        }
+        told
     }
 }

@@ -2,54 +2,19 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::service::{Answer, Request};
+use aryavarth_check::{Answer, Request};
 
-/// A request, from when it was asked until it was answered, if it was.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// Who asked.
-    pub client: u64,
-    /// Of which key.
-    pub key: Vec<u8>,
-    /// For what.
-    pub request: Request,
-    /// When, in microseconds.
-    pub begun: u64,
-    /// What was answered, and when.
-    pub end: Option<(Answer, u64)>,
+/// A request of a key, as it is checked. Times are in microseconds.
+pub type Call = aryavarth_check::Call<Vec<u8>>;
+
+/// A request without an answer.
+pub fn begin(client: u64, key: &[u8], request: Request, now: u64) -> Call {
+    Call { client, key: key.to_vec(), request, begun: now, end: None }
 }
 
-impl Call {
-    /// A request without an answer.
-    pub fn begin(client: u64, key: &[u8], request: Request, now: u64) -> Call {
-        Call { client, key: key.to_vec(), request, begun: now, end: None }
-    }
-
-    /// The same, answered.
-    pub fn answered(self, answer: Answer, now: u64) -> Call {
-        Call { end: Some((answer, now)), ..self }
-    }
-
-    /// What a client saw of it.
-    fn seen(&self) -> aryavarth_check::Call<Vec<u8>> {
-        let request = match self.request {
-            Request::Read(_) => aryavarth_check::Request::Read,
-            Request::Set(value) => aryavarth_check::Request::Set(value),
-            Request::Add(more) => aryavarth_check::Request::Add(more),
-            Request::Remove => aryavarth_check::Request::Remove,
-        };
-        let end = self.end.map(|(answer, at)| {
-            let answer = match answer {
-                Answer::Value(value) => aryavarth_check::Answer::Value(value),
-                Answer::Done => aryavarth_check::Answer::Done,
-                Answer::Sum(sum) => aryavarth_check::Answer::Sum(sum),
-                Answer::Removed(was_there) => aryavarth_check::Answer::Removed(was_there),
-            };
-            (answer, at)
-        });
-        let (client, key, begun) = (self.client, self.key.clone(), self.begun);
-        aryavarth_check::Call { client, key, request, begun, end }
-    }
+/// The same, answered.
+pub fn answered(call: Call, answer: Answer, now: u64) -> Call {
+    Call { end: Some((answer, now)), ..call }
 }
 
 /// All calls of a run. Clones are the same.
@@ -62,9 +27,9 @@ impl History {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(call);
     }
 
-    /// All calls, as they are checked.
-    pub fn seen(&self) -> Vec<aryavarth_check::Call<Vec<u8>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Call::seen).collect()
+    /// All calls.
+    pub fn seen(&self) -> Vec<Call> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many calls there were, and how many were answered.

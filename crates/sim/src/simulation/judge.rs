@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use aryavarth_replication::{NodeId, ReadPolicy, ShardId};
+use aryavarth_check::Request;
+use aryavarth_replication::{NodeId, ShardId};
 use tokio::time::Instant;
 
-use super::clients::key;
-use super::history::Call;
-use super::service::Request;
+use super::history::{answered, begin};
+use super::talk::{Connection, Refused, Subject, Words, doubt};
 use super::world::World;
 
 /// The client that looks at the end.
 const JUDGE: u64 = u64::MAX;
-const KEYS: u8 = 8;
+const SUBJECTS: u8 = 8;
 
 type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -33,33 +33,39 @@ impl World {
         aryavarth_check::check(&self.history.seen())
     }
 
-    /// Each shard serves: a write first, then a read of every key.
+    /// Each shard serves: a write first, then a read of every subject.
     async fn serve_each(&mut self, shard: ShardId) -> Result<(), String> {
-        self.insist(shard, &key(shard, 0), Request::Add(1)).await?;
-        for number in 0..KEYS {
-            let read = Request::Read(ReadPolicy::ReadIndex);
-            self.insist(shard, &key(shard, number), read).await?;
+        let subject = |world: &World, number| Subject::new(world.around.shards, shard, number);
+        self.insist(shard, &subject(self, 0), Request::Add(1)).await?;
+        for number in 0..SUBJECTS {
+            self.insist(shard, &subject(self, number), Request::Read).await?;
         }
         Ok(())
     }
 
     /// Asks whoever leads until there is an answer.
-    async fn insist(&mut self, shard: ShardId, key: &[u8], request: Request) -> Result<(), String> {
+    async fn insist(
+        &mut self,
+        shard: ShardId,
+        subject: &Subject,
+        request: Request,
+    ) -> Result<(), String> {
         let deadline = Instant::now() + self.elections();
         while Instant::now() < deadline {
-            let call = Call::begin(JUDGE, key, request, self.trace.now());
+            let call = begin(JUDGE, &subject.name, request, self.trace.now());
             let leader = self.machines.values().find(|machine| machine.leads_any(&[shard]));
             if let Some(process) = leader.and_then(|machine| machine.process()) {
-                let (service, of_key) = (process.service.clone(), key.to_vec());
-                let serve = async move { service.serve(shard, &of_key, request).await };
-                let served = process.host.spawn(serve).await;
-                match served.map_err(|error| error.to_string())? {
+                let mut connection = Connection::new(&process.running.server);
+                let asking = connection.request(subject, request, Words::Plain);
+                let patience = deadline - Instant::now();
+                match tokio::time::timeout(patience, asking).await.unwrap_or(Err(doubt(request))) {
                     Ok(answer) => {
-                        self.history.add(call.answered(answer, self.trace.now()));
+                        self.history.add(answered(call, answer, self.trace.now()));
                         return Ok(());
                     }
-                    Err(super::service::Refused::Unknown) => self.history.add(call),
-                    Err(_) => {}
+                    Err(Refused::Unknown) => self.history.add(call),
+                    Err(Refused::Wrong(why)) => return Err(format!("a wrong answer: {why}")),
+                    Err(Refused::Elsewhere(_) | Refused::NotNow) => {}
                 }
             }
             tokio::time::sleep(super::world::TICK).await;

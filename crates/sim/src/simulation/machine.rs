@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use aryavarth::disk::sim::{CrashPlan, SimDisk};
 use aryavarth::{Durability, KvStore, Options};
+use aryavarth_cluster::{ShardCount, Topology};
 use aryavarth_replication::entry_log::EntryIndex;
 use aryavarth_replication::simulation::{Host, Pace, SimNetwork};
 use aryavarth_replication::store::NodeStore;
@@ -17,9 +18,13 @@ use aryavarth_replication::{
     ShardId, Timing,
 };
 
+use aryavarth_server::cluster::reserved::owner;
+use aryavarth_server::config::Reads;
+use aryavarth_server::simulation::{Setup, SimServer};
+
+use super::clients::Running;
 use super::ledger::{Found, Ledger, Settled};
 use super::random::Random;
-use super::service::Service;
 use super::trace::Trace;
 use super::watch::{Watch, WatchedStore};
 
@@ -37,6 +42,10 @@ pub struct Surroundings {
     pub network: SimNetwork,
     /// The cluster's times.
     pub timing: Timing,
+    /// How many shards there are. Each machine has a replica of all of them.
+    pub shards: ShardCount,
+    /// Where clients find nodes.
+    pub topology: Arc<Topology>,
 }
 
 /// A machine, whether its node runs or not.
@@ -50,18 +59,12 @@ pub struct Machine {
     clock: (Duration, u32),
     pace: Pace,
     process: Option<Process>,
-    /// The shards of which it has a replica.
-    shards: Vec<ShardId>,
 }
 
 /// A node that runs.
 pub struct Process {
-    /// Its machine as the runtime sees it.
-    pub host: Host,
-    /// The node.
-    pub node: Arc<Node>,
-    /// What it does for clients.
-    pub service: Arc<Service>,
+    /// The machine as the runtime sees it, node and server.
+    pub running: Running,
     /// Its records.
     pub store: KvStore,
     alive: Arc<AtomicBool>,
@@ -72,27 +75,17 @@ pub fn address(node: NodeId) -> String {
     format!("sim:{node}")
 }
 
-/// The shard that a key is of: its first byte says.
-pub fn owner(key: &[u8]) -> ShardId {
-    ShardId(key.first().copied().map_or(0, u16::from))
-}
-
 fn options(disk: &SimDisk) -> Options {
     Options::tiny().durability(Durability::Os).disk(Arc::new(disk.clone()))
 }
 
 impl Machine {
-    /// A machine with an empty disk, for replicas of these shards.
-    pub fn new(
-        id: NodeId,
-        around: Surroundings,
-        mut random: Random,
-        shards: Vec<ShardId>,
-    ) -> Machine {
+    /// A machine with an empty disk.
+    pub fn new(id: NodeId, around: Surroundings, mut random: Random) -> Machine {
         let disk = SimDisk::with_seed(random.next());
         let clock = (random.millis(0..=1_000_000), 1_000_000);
         let pace = Pace { sync: 1..=4, work: 0..=5 };
-        Machine { id, around, random, disk, clock, pace, process: None, shards }
+        Machine { id, around, random, disk, clock, pace, process: None }
     }
 
     /// The node, if it runs.
@@ -102,7 +95,7 @@ impl Machine {
 
     /// The group of a shard, if it is here and runs.
     pub fn group(&self, shard: ShardId) -> Option<Group> {
-        self.process.as_ref()?.node.group(shard).ok()
+        self.process.as_ref()?.running.group(shard)
     }
 
     /// Whether it leads one of these shards, ready to serve.
@@ -129,9 +122,9 @@ impl Machine {
     pub fn set_rate(&mut self, rate: u32) {
         self.clock.1 = rate;
         if let Some(process) = &self.process
-            && process.host.is_running()
+            && process.running.host.is_running()
         {
-            process.host.set_rate(rate);
+            process.running.host.set_rate(rate);
         }
     }
 
@@ -139,21 +132,21 @@ impl Machine {
     pub fn set_pace(&mut self, pace: Pace) {
         self.pace = pace.clone();
         if let Some(process) = &self.process {
-            process.host.set_pace(pace);
+            process.running.host.set_pace(pace);
         }
     }
 
     /// Suspends it.
     pub fn pause(&self) {
         if let Some(process) = &self.process {
-            process.host.pause();
+            process.running.host.pause();
         }
     }
 
     /// Lets it go on.
     pub fn resume(&self) {
         if let Some(process) = &self.process {
-            process.host.resume(self.clock.1);
+            process.running.host.resume(self.clock.1);
         }
     }
 
@@ -163,9 +156,9 @@ impl Machine {
         self.around.trace.note(format_args!("n{} crashes: {plan:?}", self.id));
         process.alive.store(false, Ordering::SeqCst);
         self.disk = self.disk.crashed_image(plan);
-        self.clock.0 = process.host.now();
+        self.clock.0 = process.running.host.now();
         self.around.network.close(self.id);
-        process.host.kill();
+        process.running.host.kill();
         drop(process);
         // The tasks are dropped when their turn comes.
         for _ in 0..3 {
@@ -190,27 +183,38 @@ impl Machine {
         let store = opened.map_err(|error| error.to_string())?;
         let alive = Arc::new(AtomicBool::new(true));
         let (ledger, watching) = (self.around.ledger.clone(), Arc::clone(&alive));
-        let engine = EngineStore::new(store.clone(), Arc::new(owner));
+        let shards = self.around.shards;
+        let engine = EngineStore::new(store.clone(), owner(shards));
         self.report(&engine)?;
         let watch = Watch { node: self.id, ledger, alive: watching };
         let watched = Arc::new(WatchedStore { store: engine, watch });
         let (config, network) = (self.config(), self.around.network.clone());
-        let shards = self.shards.clone();
+        let setup = self.setup();
+        let records = store.clone();
         let starting = host.spawn(async move {
-            let node = Node::start_simulated(config, watched, None, &network).await?;
+            let node = Node::start_simulated(config, watched, None, &network).await;
+            let node = node.map_err(|error| error.to_string())?;
             // One that was made and never synced is made again.
-            for shard in shards {
-                if node.group(shard).is_err() {
-                    node.create_group(shard).await?;
-                }
+            for shard in shards.shards().filter(|shard| node.group(*shard).is_err()) {
+                node.create_group(shard).await.map_err(|error| error.to_string())?;
             }
-            Ok::<_, aryavarth_replication::Error>(node)
+            let server = SimServer::start(records, &setup).map_err(|error| error.to_string())?;
+            node.groups().into_iter().for_each(|group| server.seat(group));
+            Ok::<_, String>((Arc::new(node), Arc::new(server)))
         });
-        let node = starting.await.map_err(|error| error.to_string())?;
-        let node = Arc::new(node.map_err(|error| error.to_string())?);
-        let service = Arc::new(Service::new(Arc::clone(&node), store.clone()));
-        self.process = Some(Process { host, node, service, store, alive });
+        let (node, server) = starting.await.map_err(|error| error.to_string())??;
+        let running = Running { host, node, server };
+        self.process = Some(Process { running, store, alive });
         Ok(())
+    }
+
+    fn setup(&mut self) -> Setup {
+        Setup {
+            node: self.id,
+            shards: self.around.shards,
+            topology: Arc::clone(&self.around.topology),
+            reads: *self.random.pick(&[Reads::Lease, Reads::Lease, Reads::ReadIndex]),
+        }
     }
 
     /// Tells the ledger what is there.

@@ -1,12 +1,12 @@
 //! Whole nodes in one process under one seed.
 //!
 //! ```text
-//!  seed ─▶ World ─▶ machines: disk · clock · node ◀─▶ Air: late, lost, cut
+//!  seed ─▶ World ─▶ machines: disk · clock · node, server ◀─▶ Air: late, lost, cut
 //!            │           │ what groups do to logs
 //!            │           ▼
 //!            │         Ledger: Raft's promises, at each step
 //!            ├─▶ clients ─▶ History ─▶ linearizable?
-//!            └─▶ nemesis: crashes, pauses, partitions, clocks, disks, purges, moves
+//!            └─▶ nemesis: crashes, pauses, partitions, clocks, disks, rot, purges, moves
 //! ```
 //!
 //! One thread, and tokio's time, which stands still while anything can be done; so a seed determines all
@@ -21,7 +21,9 @@ mod machine;
 mod moving;
 mod nemesis;
 mod random;
-mod service;
+mod reply;
+mod rot;
+mod talk;
 mod trace;
 mod watch;
 mod weather;

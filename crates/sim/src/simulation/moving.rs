@@ -50,10 +50,10 @@ impl Move {
 
     async fn step(&self, shard: ShardId, directory: &Directory) -> Progress {
         for node in directory.nodes() {
-            let Some((host, service)) = directory.get(node) else { continue };
-            let Some(group) = service.group(shard).filter(Group::is_leader) else { continue };
+            let Some(running) = directory.get(node) else { continue };
+            let Some(group) = running.group(shard).filter(Group::is_leader) else { continue };
             let this = self.clone();
-            let stepping = host.spawn(async move { this.step_on(&group).await });
+            let stepping = running.host.spawn(async move { this.step_on(&group).await });
             if let Ok(Ok(Progress::Done)) = tokio::time::timeout(STEP, stepping).await {
                 return Progress::Done;
             }

@@ -49,12 +49,13 @@ enum Trouble {
     Checkpoint,
     Transfer,
     Replace,
+    Rot,
 }
 
-const TROUBLES: [(Trouble, u64); 14] = [
+const TROUBLES: [(Trouble, u64); 15] = [
     (Trouble::Crash, 14),
     (Trouble::PowerCut, 3),
-    (Trouble::Pause, 8),
+    (Trouble::Pause, 14),
     (Trouble::Partition, 16),
     (Trouble::Climate, 6),
     (Trouble::Clock, 5),
@@ -66,6 +67,7 @@ const TROUBLES: [(Trouble, u64); 14] = [
     (Trouble::Checkpoint, 4),
     (Trouble::Transfer, 6),
     (Trouble::Replace, 4),
+    (Trouble::Rot, 3),
 ];
 
 fn plan(random: &mut Random) -> CrashPlan {
@@ -107,6 +109,7 @@ impl World {
             Trouble::Checkpoint => self.checkpoint(),
             Trouble::Transfer => self.transfer(),
             Trouble::Replace => self.replace().await,
+            Trouble::Rot => self.rot(),
         }
     }
 
@@ -238,7 +241,7 @@ impl World {
         for shard in &self.shards {
             let Some(group) = machine.group(*shard) else { continue };
             let applied = group.applied().map_or(0, |applied| applied.index.0);
-            process.host.spawn(async move {
+            process.running.host.spawn(async move {
                 // It may have stopped.
                 let _ = group.purge(EntryIndex(applied.saturating_sub(kept))).await;
             });
@@ -248,14 +251,14 @@ impl World {
     fn compact(&mut self) {
         let Some(victim) = self.victim() else { return };
         let Some(process) = self.machines[&victim].process() else { return };
-        let done = process.host.enter(|| process.store.compact());
+        let done = process.running.host.enter(|| process.store.compact());
         self.trace.note(format_args!("n{victim} compacted: {}", done.is_ok()));
     }
 
     fn checkpoint(&mut self) {
         let Some(victim) = self.victim() else { return };
         let Some(process) = self.machines[&victim].process() else { return };
-        let done = process.host.enter(|| process.store.checkpoint());
+        let done = process.running.host.enter(|| process.store.checkpoint());
         self.trace.note(format_args!("n{victim} checkpoint: {}", done.is_ok()));
     }
 
@@ -272,7 +275,7 @@ impl World {
             return;
         }
         let to = *self.random.pick(&others);
-        process.host.spawn(async move {
+        process.running.host.spawn(async move {
             // It may not come to lead.
             let _ = group.transfer(to).await;
         });

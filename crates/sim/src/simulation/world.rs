@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aryavarth::disk::sim::CrashPlan;
+use aryavarth_cluster::{
+    Address, Change, ClusterId, Incarnation, NewNode, ReplicationFactor, ShardCount, Topology,
+};
 use aryavarth_replication::simulation::SimNetwork;
 use aryavarth_replication::{NodeId, ShardId, Timing};
 use tokio::task::JoinHandle;
@@ -18,6 +21,7 @@ use super::machine::{Machine, Surroundings, address};
 use super::moving::Move;
 use super::nemesis::Relief;
 use super::random::Random;
+use super::talk::host_of;
 use super::trace::{Events, Trace};
 use super::weather::{Air, Climate};
 
@@ -27,6 +31,24 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 const ELECTIONS: u32 = 12;
 pub(super) const TICK: Duration = Duration::from_millis(50);
 
+/// The nodes that there may ever be.
+const NODES: u64 = 40;
+
+/// Where clients find nodes, be they there yet or not. Who leads is not in it.
+fn phone_book(shards: ShardCount) -> Topology {
+    let node = |id: u64| {
+        let address = Address::new(&host_of(NodeId(id)), 1).expect("a name without odd letters");
+        let (id, incarnation) = (NodeId(id), Incarnation(id));
+        NewNode { id, incarnation, client: address.clone(), peer: address, zone: None }
+    };
+    let factor = ReplicationFactor::new(3).expect("three is allowed");
+    let mut topology = Topology::found(ClusterId(1), shards, factor, node(1));
+    for id in 2..=NODES {
+        topology.apply(&Change::AddNode(node(id))).expect("it is new");
+    }
+    topology
+}
+
 /// All there is in a run.
 pub struct World {
     pub(super) random: Random,
@@ -35,11 +57,13 @@ pub struct World {
     pub(super) machines: BTreeMap<NodeId, Machine>,
     pub(super) shards: Vec<ShardId>,
     pub(super) voters: BTreeSet<NodeId>,
+    /// Those of them whose disks have rotted.
+    pub(super) rotten: BTreeSet<NodeId>,
     pub(super) reliefs: Vec<(Instant, Relief)>,
     pub(super) ledger: Ledger,
     pub(super) history: History,
     pub(super) directory: Directory,
-    around: Surroundings,
+    pub(super) around: Surroundings,
     moving: Option<(Move, JoinHandle<()>)>,
     stop: Arc<AtomicBool>,
 }
@@ -52,21 +76,24 @@ impl World {
         let ledger = Ledger::new(trace.clone());
         let air = Air::new(random.fork(), trace.clone());
         let network = SimNetwork::new(Arc::new(air.clone()));
+        let shards = ShardCount::new(*random.pick(&[1, 2, 3])).expect("few shards are allowed");
         let around = Surroundings {
             trace: trace.clone(),
             ledger: ledger.clone(),
             network,
             timing: Timing::quick(),
+            shards,
+            topology: Arc::new(phone_book(shards)),
         };
         let nodes = if random.chance(650) { 3 } else { 5 };
-        let shards = (1..=*random.pick(&[1, 2, 3])).map(ShardId).collect();
         World {
             random,
             trace,
             air,
             machines: BTreeMap::new(),
-            shards,
+            shards: shards.shards().collect(),
             voters: (1..=nodes).map(NodeId).collect(),
+            rotten: BTreeSet::new(),
             reliefs: Vec::new(),
             ledger,
             history: History::default(),
@@ -86,6 +113,7 @@ impl World {
         let clients = self.send_clients();
         self.live_through().await?;
         self.heal().await;
+        self.give_up_rotten().await?;
         self.stop.store(true, Ordering::SeqCst);
         for client in clients {
             client.await.map_err(|error| format!("a client panicked: {error}"))?;
@@ -108,7 +136,8 @@ impl World {
             let Some(group) = self.machines[&first].group(shard) else { continue };
             let Some(process) = self.machines[&first].process() else { continue };
             let members = members.clone();
-            let founding = process.host.spawn(async move { group.initialize(&members).await });
+            let founding =
+                process.running.host.spawn(async move { group.initialize(&members).await });
             let founded = founding.await.map_err(|error| error.to_string())?;
             founded.map_err(|error| format!("a group cannot be founded: {error}"))?;
         }
@@ -118,7 +147,7 @@ impl World {
     /// A machine with an empty disk, and empty groups on it.
     pub(super) async fn add_machine(&mut self, node: NodeId) -> Result<(), String> {
         let (around, random) = (self.around.clone(), self.random.fork());
-        self.machines.insert(node, Machine::new(node, around, random, self.shards.clone()));
+        self.machines.insert(node, Machine::new(node, around, random));
         self.start(node).await;
         match self.machines[&node].process() {
             Some(_) => Ok(()),
@@ -128,12 +157,12 @@ impl World {
 
     fn send_clients(&mut self) -> Vec<JoinHandle<()>> {
         let habits = Habits {
-            shards: self.shards.clone(),
-            keys: *self.random.pick(&[2, 4, 8]),
-            rest: *self.random.pick(&[20, 60, 150]),
+            shards: self.around.shards,
+            subjects: *self.random.pick(&[2, 4, 8]),
+            rest: *self.random.pick(&[10, 40, 120]),
             reads: *self.random.pick(&[300, 500]),
         };
-        let clients = 3 + self.random.below(4);
+        let clients = 4 + self.random.below(6);
         let mut sent = Vec::new();
         for number in 0..clients {
             let client = Client {
@@ -143,6 +172,7 @@ impl World {
                 history: self.history.clone(),
                 trace: self.trace.clone(),
                 random: self.random.fork(),
+                connections: BTreeMap::new(),
                 stop: Arc::clone(&self.stop),
             };
             sent.push(tokio::spawn(client.run()));
@@ -199,7 +229,7 @@ impl World {
         for node in self.machines.keys().copied().collect::<Vec<_>>() {
             // A store that was fenced stays so until it is opened again.
             let fenced = |machine: &Machine| {
-                machine.process().is_some_and(|process| process.node.failure().is_some())
+                machine.process().is_some_and(|process| process.running.node.failure().is_some())
             };
             if fenced(&self.machines[&node]) {
                 self.crash(node, CrashPlan::LoseUnsynced).await;
@@ -220,20 +250,35 @@ impl World {
     pub(super) async fn start(&mut self, node: NodeId) {
         let Some(machine) = self.machines.get_mut(&node) else { return };
         if let Err(error) = machine.start().await {
-            self.trace.violation(format_args!("node {node} does not start: {error}"));
+            if self.rotten.contains(&node) {
+                self.trace.note(format_args!("n{node} does not start: {error}"));
+            } else {
+                self.trace.violation(format_args!("node {node} does not start: {error}"));
+            }
         }
         if let Some(process) = machine.process() {
-            self.directory.add(node, process.host.clone(), Arc::clone(&process.service));
+            self.directory.add(node, process.running.clone());
         }
     }
 
-    /// Begins to replace a node by a new one.
+    /// Begins to replace a node by a new one, unless that is under way.
     pub(super) async fn replace(&mut self) {
         if self.moving.is_some() {
             return;
         }
+        let rotten = self.rotten.first().copied();
         let voters: Vec<NodeId> = self.voters.iter().copied().collect();
-        let from = *self.random.pick(&voters);
+        let from = rotten.unwrap_or_else(|| *self.random.pick(&voters));
+        self.replace_node(from).await;
+    }
+
+    /// Whether a node is being replaced.
+    pub(super) fn is_moving(&self) -> bool {
+        self.moving.is_some()
+    }
+
+    /// Begins to replace this node by a new one.
+    pub(super) async fn replace_node(&mut self, from: NodeId) {
         let newest = self.machines.keys().next_back().map_or(0, |node| node.0);
         let to = NodeId(newest + 1);
         if let Err(error) = self.add_machine(to).await {
@@ -257,6 +302,7 @@ impl World {
         };
         self.crash(moving.from, CrashPlan::LoseUnsynced).await;
         self.machines.remove(&moving.from);
+        self.rotten.remove(&moving.from);
         self.voters = moving.voters;
     }
 

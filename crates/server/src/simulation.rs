@@ -1,0 +1,143 @@
+//! A server of a simulated cluster: all of it that is between a client's bytes and the groups.
+//!
+//! ```text
+//!  ClientEnd ═ Wire ═▶ worker ─▶ commands ─▶ lanes ─▶ RaftLog ─▶ groups, given by the simulator
+//!     a task of the machine ┘     seats, views ◀── who leads    └─▶ settler, a task of the machine
+//! ```
+//!
+//! What is not here is the server's part in placing replicas: the simulator makes groups and moves them.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use aryavarth::KvStore;
+use aryavarth_cluster::{NodeId, ShardCount, Topology};
+use aryavarth_replication::Group;
+use aryavarth_replication::simulation::Host;
+use tokio::sync::Notify;
+
+pub use crate::net::ClientEnd;
+
+use crate::clients::Origin;
+use crate::cluster::serving::{lanes, settle};
+use crate::cluster::{ClusterView, Clustered, Seats, Views};
+use crate::config::{Config, Reads, Sources, Switch};
+use crate::error::{Error, Result};
+use crate::metrics::LogMetrics;
+use crate::net::{Message, Socket, Wire, serve_simulated};
+use crate::proposer::{DurabilityPolicy, Queue};
+use crate::server::{Parts, Server, put_together};
+use crate::tls::{self, Tls};
+
+/// What a server is told at its start.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Its node.
+    pub node: NodeId,
+    /// How many shards the cluster has.
+    pub shards: ShardCount,
+    /// Where clients find the nodes.
+    pub topology: Arc<Topology>,
+    /// How it makes sure that it leads before it answers a read.
+    pub reads: Reads,
+}
+
+/// A server on a simulated machine.
+pub struct SimServer {
+    server: Arc<Server>,
+    seats: Arc<Seats>,
+    known: Arc<Known>,
+    bell: Arc<Notify>,
+}
+
+/// What the server knows of the cluster.
+struct Known {
+    views: Arc<Views>,
+    newest: Mutex<ClusterView>,
+}
+
+impl SimServer {
+    /// A server in front of `store`, on the machine that is current. It has no groups yet.
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// # Panics
+    /// If no machine is current.
+    pub fn start(store: KvStore, setup: &Setup) -> Result<SimServer> {
+        let host = Host::current().expect("a simulated server is started on its machine");
+        let mut config = Config::default();
+        (config.cluster, config.io_threads, config.reads) = (Switch::Yes, 1, setup.reads);
+        let tls = Tls::new(tls::load(&config)?);
+        let (seats, views) = (Arc::new(Seats::default()), Arc::new(Views::default()));
+        seats.set_shards(setup.shards);
+        let log_metrics = Arc::new(LogMetrics::default());
+        let (proposers, settler) = lanes(&seats, &log_metrics);
+        let clustered = Clustered {
+            node: OnceLock::new(),
+            seats: Arc::clone(&seats),
+            views: Arc::clone(&views),
+            runtime: tokio::runtime::Handle::current(),
+        };
+        let parts = Parts {
+            store,
+            proposers,
+            cluster: Some(clustered),
+            durability: Arc::new(DurabilityPolicy::new(config.durability)),
+            log_queue: Arc::new(Queue::new(Arc::clone(&log_metrics))),
+            log_metrics,
+        };
+        let server = put_together(parts, config, &Sources::default(), tls)?;
+        let bell = serve_simulated(&server, &host).map_err(Error::io("make an event loop"))?;
+        host.spawn(settle(settler, &server));
+        let newest = ClusterView {
+            myself: Some(setup.node),
+            topology: Some(Arc::clone(&setup.topology)),
+            ..ClusterView::default()
+        };
+        let known = Arc::new(Known { views, newest: Mutex::new(newest) });
+        Ok(SimServer { server, seats, known, bell })
+    }
+
+    /// Gives a group its seat, and follows who leads it.
+    ///
+    /// # Panics
+    /// If no machine is current.
+    pub fn seat(&self, group: Group) {
+        let host = Host::current().expect("a group is on the machine of its node");
+        self.seats.seat(group.shard()).set_group(Some(group.clone()));
+        let (seats, known) = (Arc::clone(&self.seats), Arc::clone(&self.known));
+        host.spawn(async move {
+            let mut leadership = group.leadership();
+            loop {
+                let now = leadership.borrow_and_update().clone();
+                if now.ready {
+                    seats.seat(group.shard()).note_ready(now.term.0);
+                }
+                if let Some(leader) = &now.leader {
+                    known.leads(&group, leader.node);
+                }
+                if leadership.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// A new connection to it.
+    pub fn connect(&self) -> ClientEnd {
+        let (wire, client) = Wire::new(Arc::clone(&self.bell));
+        let origin = Origin::File("simulation".into());
+        let worker = &self.server.workers()[0];
+        worker.connections().fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        worker.send(Message::Connection(Socket::Wire(wire), origin));
+        client
+    }
+}
+
+impl Known {
+    fn leads(&self, group: &Group, leader: NodeId) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.leaders.insert(group.shard(), leader);
+        self.views.publish(newest.clone());
+    }
+}
