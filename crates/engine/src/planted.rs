@@ -22,8 +22,6 @@ pub enum Planted {
     ReadBeforeReady,
     /// What was in flight in an earlier term, and failed, is still taken for what will be.
     StaleOverlay,
-    /// Whoever leads answers reads, whether its lease holds or not.
-    LeaseIgnored,
     /// The last records of a snapshot are not sent.
     SnapshotWithoutTail,
     /// What is purged is everything, applied or not.
@@ -32,7 +30,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 10] = [
+    pub const ALL: [Planted; 9] = [
         Planted::AckBeforeSync,
         Planted::CommitMiscounted,
         Planted::AppliedBeforeCommitted,
@@ -40,7 +38,6 @@ impl Planted {
         Planted::LeaseOnStoppingClock,
         Planted::ReadBeforeReady,
         Planted::StaleOverlay,
-        Planted::LeaseIgnored,
         Planted::SnapshotWithoutTail,
         Planted::PurgeTooEarly,
     ];

@@ -1,9 +1,9 @@
 //! Bugs that are planted, to see whether a simulation finds them. A normal build has none.
 
 #[cfg(not(feature = "simulation"))]
-pub use absent::{lease_is_ignored, overlay_is_stale};
+pub use absent::overlay_is_stale;
 #[cfg(feature = "simulation")]
-pub use present::{lease_is_ignored, overlay_is_stale};
+pub use present::overlay_is_stale;
 
 #[cfg(feature = "simulation")]
 mod present {
@@ -13,22 +13,12 @@ mod present {
     pub fn overlay_is_stale() -> bool {
         is_planted(Planted::StaleOverlay)
     }
-
-    /// Whether a leader does not ask for its lease.
-    pub fn lease_is_ignored() -> bool {
-        is_planted(Planted::LeaseIgnored)
-    }
 }
 
 #[cfg(not(feature = "simulation"))]
 mod absent {
     /// Whether effects of batches that failed are still taken for what will be: they are not.
     pub const fn overlay_is_stale() -> bool {
-        false
-    }
-
-    /// Whether a leader does not ask for its lease: it does.
-    pub const fn lease_is_ignored() -> bool {
         false
     }
 }

@@ -31,7 +31,6 @@ fn bound(bug: Planted) -> u64 {
         Planted::AckBeforeSync | Planted::AppliedBeforeCommitted => 3,
         Planted::CommitMiscounted | Planted::PurgeTooEarly | Planted::StaleOverlay => 10,
         Planted::ReadBeforeReady | Planted::SnapshotWithoutTail => 60,
-        Planted::LeaseIgnored => 300,
         Planted::LeaseOnStoppingClock => 400,
         Planted::TruncationForgotten => 300,
     }
@@ -86,9 +85,4 @@ fn a_snapshot_without_its_tail_is_found() {
 #[test]
 fn a_purge_that_comes_too_early_is_found() {
     find(Planted::PurgeTooEarly);
-}
-
-#[test]
-fn a_leader_that_ignores_its_lease_is_found() {
-    find(Planted::LeaseIgnored);
 }

@@ -14,9 +14,9 @@ use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use aryavarth_cluster::{META_GROUP, NodeId, ShardCount, ShardId};
-use aryavarth_replication::{Group, Lease, Moment, Role};
+use aryavarth_replication::{Group, Lease, Role};
 
-use crate::{clock, planted};
+use crate::clock;
 
 /// What this node may do for a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,11 +80,7 @@ impl Seat {
 
     #[inline]
     fn lease_of(&self, group: &Group) -> Option<Lease> {
-        let lease = match planted::lease_is_ignored() {
-            true => boundless(group),
-            false => group.lease(),
-        };
-        lease.filter(|lease| lease.term.0 == self.ready.load(Ordering::Acquire))
+        group.lease().filter(|lease| lease.term.0 == self.ready.load(Ordering::Acquire))
     }
 
     /// Notes that as the leader in this term it may answer.
@@ -119,14 +115,6 @@ impl Seat {
     pub fn open(&self) {
         self.closed.store(false, Ordering::Release);
     }
-}
-
-/// What a leader has that does not ask for its lease: a bug that is planted.
-fn boundless(group: &Group) -> Option<Lease> {
-    let leadership = group.leadership();
-    let leadership = leadership.borrow();
-    let until = Moment::now() + Duration::from_secs(3600);
-    leadership.ready.then_some(Lease { term: leadership.term, until })
 }
 
 /// The shards of a cluster on this node. Their number is known only once it has joined.
