@@ -44,7 +44,7 @@ impl Default for Timing {
     /// For disks that sync in some milliseconds. A lost leader is replaced within 2 seconds.
     fn default() -> Timing {
         Timing {
-            heartbeat: 150,
+            heartbeat: 170,
             election_min: 500,
             election_max: 800,
             append: 5_000,
