@@ -7,11 +7,13 @@
 //! ```
 //!
 //! Requests leave in the order they were asked. Answers come in any order. When the stream breaks, all who
-//! wait are told; the next request opens a new one, after a pause if the last attempt failed.
+//! wait are told; the next request opens a new one, after a pause if the last attempt failed. A stream on which
+//! somebody waits and nothing is heard for long counts as broken, and so does the connection under it: bits
+//! turned in a frame's head can leave either waiting for ever.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream;
@@ -58,6 +60,18 @@ pub(crate) struct Asked {
     pub reply: Reply,
 }
 
+/// Makes a client with a connection of its own; none if nobody needs it any more.
+pub(crate) type Dial = Box<dyn Fn() -> Option<Client> + Send + Sync>;
+
+/// How long a link waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Before it opens another stream after one that failed.
+    pub pause: Duration,
+    /// For a word of the peer, while somebody waits for one.
+    pub silence: Duration,
+}
+
 /// A peer's stream. Its task ends when the last handle is dropped.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
@@ -67,10 +81,11 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// A stream over `client` that is opened when it is needed; not again within `pause` after it failed.
-    pub fn start(client: Client, signer: Signer, pause: Duration) -> Link {
+    /// A stream over what `dial` gives, which is asked for another client when one hears nothing any more. It
+    /// is opened when it is needed.
+    pub fn start(dial: Dial, signer: Signer, patience: Patience) -> Link {
         let (queue, asked) = mpsc::channel(QUEUE);
-        runtime::spawn(serve(client, signer, asked, pause));
+        runtime::spawn(serve(dial, signer, asked, patience));
         Link { queue, cut: Arc::default() }
     }
 
@@ -103,25 +118,73 @@ impl Link {
     }
 }
 
-type Waiting = Arc<Mutex<HashMap<u64, Reply>>>;
+/// Who waits for an answer, and since when nobody was heard although somebody does.
+#[derive(Clone)]
+struct Waiting(Arc<Mutex<Outstanding>>);
 
-async fn serve(
-    mut client: Client,
-    signer: Signer,
-    mut asked: mpsc::Receiver<Asked>,
-    pause: Duration,
-) {
+struct Outstanding {
+    replies: HashMap<u64, Reply>,
+    silent_since: Instant,
+}
+
+impl Waiting {
+    fn new() -> Waiting {
+        let silent_since = Instant::now();
+        Waiting(Arc::new(Mutex::new(Outstanding { replies: HashMap::new(), silent_since })))
+    }
+
+    fn outstanding(&self) -> MutexGuard<'_, Outstanding> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends when nothing was heard for this long.
+    async fn fall_silent(&self, silence: Duration) {
+        loop {
+            tokio::time::sleep(silence / 4).await;
+            let outstanding = self.outstanding();
+            if !outstanding.replies.is_empty() && outstanding.silent_since.elapsed() >= silence {
+                return;
+            }
+        }
+    }
+}
+
+/// Why a conversation ended.
+enum Ended {
+    /// Nobody has a handle any more.
+    Unneeded,
+    Failed(Failure),
+    /// The peer said nothing for too long.
+    Silent,
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Ended {
+        Ended::Failed(failure)
+    }
+}
+
+async fn serve(dial: Dial, signer: Signer, mut asked: mpsc::Receiver<Asked>, patience: Patience) {
+    let Some(mut client) = dial() else { return };
     let mut failed: Option<(Instant, Failure)> = None;
     let mut first = Vec::new();
     while asked.recv_many(&mut first, TOGETHER).await > 0 {
         if let Some((at, failure)) = &failed
-            && at.elapsed() < pause
+            && at.elapsed() < patience.pause
         {
             fail(first.drain(..).map(|asked| asked.reply), failure);
             continue;
         }
-        let outcome = converse(&mut client, &signer, &mut asked, &mut first).await;
-        let Err(failure) = outcome else { return };
+        let silence = patience.silence;
+        let failure = match converse(&mut client, &signer, &mut asked, &mut first, silence).await {
+            Ended::Unneeded => return,
+            Ended::Failed(failure) => failure,
+            Ended::Silent => {
+                let Some(another) = dial() else { return };
+                client = another;
+                Failure::Broken("the peer does not answer".into())
+            }
+        };
         fail(first.drain(..).map(|asked| asked.reply), &failure);
         failed = Some((Instant::now(), failure));
     }
@@ -140,26 +203,35 @@ async fn converse(
     signer: &Signer,
     asked: &mut mpsc::Receiver<Asked>,
     first: &mut Vec<Asked>,
-) -> Result<(), Failure> {
+    silence: Duration,
+) -> Ended {
     let (parcels, outgoing) = mpsc::channel::<proto::Parcel>(PARCELS);
     let outgoing = stream::unfold(outgoing, |mut outgoing| async {
         outgoing.recv().await.map(|parcel| (parcel, outgoing))
     });
-    let opened = client.link(outgoing).await;
-    let opened = opened.map_err(|status| failure(&status))?;
-    signer.verify(opened.metadata()).map_err(refused)?;
-    let mut answers = opened.into_inner();
-    let waiting = Waiting::default();
-    let outcome = tokio::select! {
-        biased;
-        outcome = read(&mut answers, &waiting) => Err(outcome),
-        () = write(&parcels, asked, first, &waiting) => Ok(()),
+    let opened = match tokio::time::timeout(silence, client.link(outgoing)).await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(status)) => return failure(&status).into(),
+        Err(_) => return Ended::Silent,
     };
-    if let Err(failure) = &outcome {
-        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        fail(waiting.drain().map(|(_, reply)| reply), failure);
+    if let Err(refusal) = signer.verify(opened.metadata()) {
+        return refused(refusal).into();
     }
-    outcome
+    let mut answers = opened.into_inner();
+    let waiting = Waiting::new();
+    let ended = tokio::select! {
+        biased;
+        failure = read(&mut answers, &waiting) => failure.into(),
+        () = write(&parcels, asked, first, &waiting) => Ended::Unneeded,
+        () = waiting.fall_silent(silence) => Ended::Silent,
+    };
+    let failure = match &ended {
+        Ended::Unneeded => return ended,
+        Ended::Failed(failure) => failure.clone(),
+        Ended::Silent => Failure::Broken("the peer does not answer".into()),
+    };
+    fail(waiting.outstanding().replies.drain().map(|(_, reply)| reply), &failure);
+    ended
 }
 
 async fn write(
@@ -172,10 +244,13 @@ async fn write(
     loop {
         let mut requests = Vec::with_capacity(first.len());
         {
-            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut outstanding = waiting.outstanding();
+            if outstanding.replies.is_empty() {
+                outstanding.silent_since = Instant::now();
+            }
             for asked in first.drain(..) {
                 next_id += 1;
-                waiting.insert(next_id, asked.reply);
+                outstanding.replies.insert(next_id, asked.reply);
                 let shard = u32::from(asked.shard.0);
                 requests.push(proto::Request { id: next_id, shard, body: Some(asked.body) });
             }
@@ -194,9 +269,10 @@ async fn read(answers: &mut Streaming<proto::Answers>, waiting: &Waiting) -> Fai
     loop {
         match answers.message().await {
             Ok(Some(answers)) => {
-                let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut outstanding = waiting.outstanding();
+                outstanding.silent_since = Instant::now();
                 for answer in answers.answers {
-                    if let Some(reply) = waiting.remove(&answer.id) {
+                    if let Some(reply) = outstanding.replies.remove(&answer.id) {
                         let _ = reply.send(body(answer.body));
                     }
                 }

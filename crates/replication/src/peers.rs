@@ -28,7 +28,7 @@ use tonic::{Request, Response, Status};
 use crate::config::Timing;
 use crate::error::{Error, Result};
 use crate::identity::{Identity, NOBODY, NodeId, Passport, Refusal};
-use crate::link::Link;
+use crate::link::{Dial, Link, Patience};
 use crate::proto;
 use crate::proto::peer_client::PeerClient;
 #[cfg(feature = "simulation")]
@@ -221,13 +221,20 @@ impl Peers {
                 bulk: Bulk::Simulated(SimBulk { station: station.clone(), to: node }),
             });
         }
-        let pause = Duration::from_millis(self.0.timing.heartbeat);
-        Ok(Peer {
-            address: address.to_owned(),
-            urgent: Link::start(self.client(node, address)?, self.signer(node), pause),
-            entries: Link::start(self.client(node, address)?, self.signer(node), pause),
-            bulk: Bulk::Client(self.client(node, address)?),
-        })
+        let patience = Patience {
+            pause: Duration::from_millis(self.0.timing.heartbeat),
+            silence: Duration::from_millis(self.0.timing.append),
+        };
+        let bulk = Bulk::Client(self.client(node, address)?);
+        let link = || Link::start(self.dial(node, address), self.signer(node), patience);
+        Ok(Peer { address: address.to_owned(), urgent: link(), entries: link(), bulk })
+    }
+
+    /// Gives connections to `node` as long as this node runs.
+    fn dial(&self, node: NodeId, address: &str) -> Dial {
+        // The links are among what is shared: they must not keep it.
+        let (shared, address) = (Arc::downgrade(&self.0), address.to_owned());
+        Box::new(move || Peers(shared.upgrade()?).client(node, &address).ok())
     }
 
     /// A connection of its own to whoever is at this address.
