@@ -221,6 +221,11 @@ impl Group {
         self.0.node
     }
 
+    /// Whether its log never had an entry: it has yet to be [initialized](Group::initialize), here or elsewhere.
+    pub fn is_new(&self) -> bool {
+        self.0.log.state().last.is_none()
+    }
+
     /// Makes a new group of these members. To be called on any one of them, or on all with the same
     /// members.
     ///

@@ -75,7 +75,8 @@ impl Member {
             Ok(group) => group,
             Err(_) => self.node.create_group(shard).await?,
         };
-        if group.status().members.is_empty() {
+        // The log is asked, not the group: one that was just opened has yet to say who is in it.
+        if group.is_new() {
             let address = self.around.options.peer.to_string();
             group.initialize(&[(self.id(), address)]).await?;
         }
