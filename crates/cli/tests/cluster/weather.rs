@@ -66,6 +66,10 @@ fn bits_that_were_turned_on_the_way_are_noticed() {
     let lines = cluster.network().lines.as_ref().unwrap();
     lines.set_all(Weather::Noisy(100));
     load.await_more(1500);
+    // A connection on which the head of a frame was damaged can be of no use any more without anybody's knowing:
+    // what is asked on it outside of the streams would wait for it to break.
+    lines.set_all(Weather::Breaking(1));
+    std::thread::sleep(Duration::from_secs(1));
     lines.set_all(Weather::Clear);
     assert!(lines.turned() > 10, "{} bits", lines.turned());
     load.judge(&cluster);
