@@ -182,7 +182,7 @@ async fn serve(dial: Dial, signer: Signer, mut asked: mpsc::Receiver<Asked>, pat
             Ended::Silent => {
                 let Some(another) = dial() else { return };
                 client = another;
-                Failure::Broken("the peer does not answer".into())
+                silent()
             }
         };
         fail(first.drain(..).map(|asked| asked.reply), &failure);
@@ -228,7 +228,7 @@ async fn converse(
     let failure = match &ended {
         Ended::Unneeded => return ended,
         Ended::Failed(failure) => failure.clone(),
-        Ended::Silent => Failure::Broken("the peer does not answer".into()),
+        Ended::Silent => silent(),
     };
     fail(waiting.outstanding().replies.drain().map(|(_, reply)| reply), &failure);
     ended
@@ -300,6 +300,10 @@ fn failure(status: &Status) -> Failure {
         (None, Code::Unimplemented) => Failure::Broken("not a node of a cluster".into()),
         (None, _) => Failure::Broken(say(status)),
     }
+}
+
+fn silent() -> Failure {
+    Failure::Broken("the peer does not answer".into())
 }
 
 fn refused(refusal: Refusal) -> Failure {

@@ -98,8 +98,6 @@ impl Log for RaftLog {
 pub struct Settler {
     incoming: mpsc::UnboundedReceiver<Settlement>,
     lanes: BTreeMap<usize, Line>,
-    /// The lanes that gather, and until when by the monotonic clock.
-    gathering: BTreeMap<usize, (Lane, Duration)>,
 }
 
 /// The batches of a lane whose outcome is known and that wait for others before them.
@@ -107,6 +105,8 @@ struct Line {
     lane: Lane,
     next: BatchNumber,
     early: BTreeMap<BatchNumber, Result<(), BatchError>>,
+    /// Until when the lane gathers, by the monotonic clock.
+    gathers_until: Option<Duration>,
 }
 
 impl Line {
@@ -128,15 +128,14 @@ impl Settler {
     /// A settler, and where it is told outcomes.
     pub fn new() -> (Settler, Settlements) {
         let (sender, incoming) = mpsc::unbounded_channel();
-        let (lanes, gathering) = (BTreeMap::new(), BTreeMap::new());
-        (Settler { incoming, lanes, gathering }, Settlements(sender))
+        (Settler { incoming, lanes: BTreeMap::new() }, Settlements(sender))
     }
 
     /// Works until nobody is left who could tell it anything.
     pub async fn run(mut self, proposers: Proposers, wake: impl Fn() + Send) {
         let mut taken = Vec::new();
         loop {
-            let next = self.gathering.values().map(|(_, until)| *until).min();
+            let next = self.lanes.values().filter_map(|line| line.gathers_until).min();
             let count = tokio::select! {
                 biased;
                 count = self.incoming.recv_many(&mut taken, TAKEN_AT_ONCE) => count,
@@ -159,28 +158,24 @@ impl Settler {
                 lane: batch.lane,
                 next: BatchNumber::FIRST,
                 early: BTreeMap::new(),
+                gathers_until: None,
             });
             line.early.insert(batch.number, outcome);
         }
         for line in self.lanes.values_mut().filter(|line| !line.early.is_empty()) {
             let Some(last) = line.advance(proposers) else { continue };
-            match proposers.of(line.lane).settled(last) {
-                Some(until) => self.gathering.insert(line.lane.index(), (line.lane, until)),
-                None => self.gathering.remove(&line.lane.index()),
-            };
+            line.gathers_until = proposers.of(line.lane).settled(last);
         }
     }
 
     /// Flushes the lanes that have gathered long enough.
     fn flush_gathered(&mut self, proposers: &Proposers) {
         let now = clock::monotonic();
-        self.gathering.retain(|_, (lane, until)| {
-            let gathers = *until > now;
-            if !gathers {
-                proposers.of(*lane).flush();
+        for line in self.lanes.values_mut() {
+            if line.gathers_until.take_if(|until| *until <= now).is_some() {
+                proposers.of(line.lane).flush();
             }
-            gathers
-        });
+        }
     }
 }
 
