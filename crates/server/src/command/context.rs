@@ -191,6 +191,15 @@ impl<'s> Context<'_, 's> {
         Ok(self.turn.reader.read(key, take)?)
     }
 
+    /// Whether all records of `keys` can be read, asked before the first of several writes that need
+    /// them: a damaged one must not leave half of them done. Not counted as lookups.
+    ///
+    /// # Errors
+    /// As [`read`](Context::read).
+    pub(super) fn probe<'k>(&mut self, keys: impl IntoIterator<Item = &'k [u8]>) -> CommandResult {
+        keys.into_iter().try_for_each(|key| self.look_up(key, |_| ()).map(drop))
+    }
+
     /// The value of `key`, copied.
     ///
     /// # Errors

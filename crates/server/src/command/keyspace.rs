@@ -31,6 +31,9 @@ pub(super) fn del(
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
+    if args.len() > 2 {
+        cx.probe(args.iter().skip(1))?;
+    }
     let mut removed = 0;
     for key in args.iter().skip(1) {
         if cx.exists(key)? {

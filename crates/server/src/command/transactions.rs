@@ -105,7 +105,7 @@ pub(super) fn exec(cx: &mut Context<'_, '_>, _: Args<'_>, reply: &mut Reply<'_>)
         reply.null_array();
         return Ok(());
     }
-    refuse_writes(cx, &transaction)?;
+    all_or_nothing(cx, &transaction)?;
     reply.array(transaction.queue.len());
     for request in &transaction.queue {
         run_queued(cx, request.args(), reply);
@@ -126,16 +126,23 @@ pub(super) fn keys(session: &Session) -> Vec<&[u8]> {
     keys
 }
 
-/// All or nothing: if one of the commands could not write now, none is run.
-fn refuse_writes(cx: &mut Context<'_, '_>, transaction: &Transaction) -> CommandResult {
-    let specs = transaction.queue.iter().filter_map(|request| {
+/// Refuses a transaction that writes if one of its commands could not write now, or could not read a key
+/// that is damaged: half of it would be worse than none.
+fn all_or_nothing(cx: &mut Context<'_, '_>, transaction: &Transaction) -> CommandResult {
+    let commands = transaction.queue.iter().filter_map(|request| {
         let args = request.args();
-        resolve(args.get(0)?, args).ok()
+        Some((resolve(args.get(0)?, args).ok()?, args))
     });
     let (mut writes, mut grows) = (false, false);
-    for spec in specs {
+    for (spec, _) in commands.clone() {
         writes |= spec.flags.contains(Flags::WRITE);
         grows |= spec.flags.contains(Flags::DENYOOM);
+    }
+    if writes {
+        for (spec, args) in commands {
+            let keys = spec.keys(&args).filter_map(|key| args.get(key.index));
+            cx.probe(keys).map_err(|error| aborted(&error.to_string()))?;
+        }
     }
     let state = cx.proposer();
     let refusal = match (grows, writes) {

@@ -4,6 +4,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod crash;
+mod damage;
 mod full_disk;
 mod machine;
 mod sync;

@@ -339,6 +339,13 @@ impl Found {
     }
 }
 
+/// Whether a majority of one of the configurations is among `holders`.
+fn is_held(configurations: &[&Voters], holders: &BTreeSet<NodeId>) -> bool {
+    let quorum =
+        |voters: &BTreeSet<NodeId>| 2 * voters.intersection(holders).count() > voters.len();
+    configurations.iter().any(|sets| sets.iter().all(quorum))
+}
+
 fn place(index: u64) -> usize {
     usize::try_from(index).unwrap_or(usize::MAX)
 }
@@ -478,17 +485,8 @@ impl Shard {
     /// Whether a majority has an entry on the disk that is acted on for the first time.
     fn choose(&self, replica: &Replica, seen: &Seen, scribe: &Scribe<'_>) {
         let index = seen.id.index.0;
-        let chosen = Chosen::of(seen, replica);
-        let has = |node: &NodeId| {
-            self.replicas.get(node).is_some_and(|replica| replica.durable.has(index, chosen))
-        };
-        let quorum = |voters: &BTreeSet<NodeId>| {
-            2 * voters.iter().filter(|node| has(node)).count() > voters.len()
-        };
-        let governing = replica.governing(index);
-        if !governing.iter().any(|sets| sets.iter().all(quorum)) {
-            let holders: Vec<u64> =
-                self.replicas.keys().filter(|node| has(node)).map(|node| node.0).collect();
+        let holders = self.holders(index, Chosen::of(seen, replica));
+        if !is_held(&replica.governing(index), &holders) {
             scribe.violation(format_args!(
                 "{} is taken for committed, but only {holders:?} have it on their disks",
                 seen.id
@@ -496,12 +494,27 @@ impl Shard {
         }
     }
 
+    /// Who has an entry on the disk.
+    fn holders(&self, index: u64, chosen: Chosen) -> BTreeSet<NodeId> {
+        let has = |(_, replica): &(&NodeId, &Replica)| replica.durable.has(index, chosen);
+        self.replicas.iter().filter(has).map(|(node, _)| *node).collect()
+    }
+
     fn truncate(&mut self, node: NodeId, from: u64, scribe: &Scribe<'_>) {
         let replica = self.replicas.entry(node).or_default();
+        let voters: Vec<Voters> = replica.governing(from).into_iter().cloned().collect();
+        let acted = replica.acted;
         let dropped = replica.live.entries.split_off(&from);
         replica.touch(from);
         for (index, seen) in dropped {
-            if self.chosen.get(place(index)).is_some_and(|chosen| chosen.is(&seen)) {
+            let Some(chosen) = self.chosen.get(place(index)).filter(|chosen| chosen.is(&seen)) else {
+                continue;
+            };
+            // Before a snapshot comes in place of a log that differs from it, all is dropped that the node
+            // does not know to be committed: others have it.
+            let mut holders = self.holders(index, *chosen);
+            holders.remove(&node);
+            if index < acted || !is_held(&voters.iter().collect::<Vec<_>>(), &holders) {
                 scribe.violation(format_args!("the committed {} was truncated", seen.id));
             }
         }

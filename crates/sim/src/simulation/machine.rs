@@ -219,7 +219,8 @@ impl Machine {
 
     /// Tells the ledger what is there.
     fn report(&self, store: &EngineStore) -> Result<(), String> {
-        let settled = if self.disk.unsynced() == 0 { Settled::OnDisk } else { Settled::InMemory };
+        let is_settled = self.disk.unsynced_writes() == 0;
+        let settled = if is_settled { Settled::OnDisk } else { Settled::InMemory };
         for shard in store.shards() {
             let log = store.log(shard).map_err(|error| error.to_string())?;
             let state = log.state();

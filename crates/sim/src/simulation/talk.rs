@@ -178,6 +178,14 @@ impl Connection {
             reply if !is_transaction => vec![reply],
             reply => return Err(Refused::Wrong(format!("{request:?}: {reply:?}"))),
         };
+        // What a damaged disk kept from being read was not read. A write is done whole or not at all.
+        let error = answers.iter().find_map(|answer| match answer {
+            Reply::Error(text) if request == Request::Read => Some(refusal(text)),
+            _ => None,
+        });
+        if let Some(refused) = error {
+            return Err(refused);
+        }
         answer(subject, request, &answers)
     }
 
@@ -278,6 +286,7 @@ fn one(subject: &Subject, request: Request, reply: &Reply) -> Option<Answer> {
 
 /// What an error says was done.
 fn refusal(text: &str) -> Refused {
+    let text = text.strip_prefix("EXECABORT Transaction discarded because of: ").unwrap_or(text);
     match text.split(' ').next().unwrap_or_default() {
         "MOVED" => named(text).map_or(Refused::Wrong(text.to_owned()), Refused::Elsewhere),
         "TRYAGAIN" | "CLUSTERDOWN" | "MISCONF" | "READONLY" | "IOERR" => Refused::NotNow,

@@ -67,7 +67,7 @@ pub use fault::{Call, CallKind, FailedSync, Fault};
 use fault::{Calls, Verdict, crashed};
 use file::SimFile;
 use random::Random;
-use state::State;
+use state::{Change, State, Unsynced};
 
 /// The process id found in every lock file here.
 const PROCESS: u32 = 1;
@@ -182,6 +182,15 @@ impl SimDisk {
     /// How many changes a power cut could undo now.
     pub fn unsynced(&self) -> usize {
         self.lock_machine().state.unsynced().len()
+    }
+
+    /// How many of those would take bytes away that were written, or names: all but changes of a file's
+    /// length.
+    pub fn unsynced_writes(&self) -> usize {
+        let machine = self.lock_machine();
+        let resizes = |unsynced: &&Unsynced| matches!(unsynced.change, Change::Resize { .. });
+        let unsynced = machine.state.unsynced();
+        unsynced.len() - unsynced.iter().filter(resizes).count()
     }
 
     /// The crashes worth trying at this point: see [`CrashPlan`].
