@@ -16,12 +16,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use aryavarth::{
-    Effect, EntryRef, KvStore, ReplicatedLog, Result, ScanPosition, Sequence, WriteBatch,
+    Effect, EntryRef, KvStore, ReplicatedLog, Result, Sequence, Walk, Walked, WriteBatch,
 };
 
 use crate::entry_log::{
     EntryId, EntryIndex, EntryLog, LoggedEntry, NewEntry, ReplicatedState, ShardId,
 };
+use crate::pace::Pace;
 use crate::store::{Chunks, NodeStore, ShardData, ShardInstall};
 
 /// Says which shard a key is of.
@@ -29,9 +30,9 @@ pub type Owner = Arc<dyn Fn(&[u8]) -> ShardId + Send + Sync>;
 
 /// Bytes of a chunk of a snapshot, about.
 const CHUNK_BYTES: u64 = 256 << 10;
-/// Keys looked at before a chunk is looked at again.
-const SCANNED_AT_ONCE: usize = 256;
-/// Keys removed in one batch.
+/// Bytes of the log that are visited before a chunk is looked at again.
+const WALKED_AT_ONCE: u64 = 256 << 10;
+/// Keys removed in one batch, about.
 const REMOVED_AT_ONCE: usize = 1024;
 
 /// The store of a node.
@@ -53,14 +54,45 @@ impl EngineStore {
         EngineStore { store, owner }
     }
 
-    /// Shows keys of `shard` from `position` on; returns where to go on.
-    fn scan(
+    /// Removes the keys of `shard` whose values are not newer than `newest`. Not synced. Blocks, and
+    /// takes its time.
+    ///
+    /// # Errors
+    /// If the store takes no writes, or cannot be read.
+    pub fn remove(&self, shard: ShardId, newest: Sequence) -> Result<()> {
+        let mut walk = self.store.begin_walk(shard, Sequence(newest.0 + 1))?;
+        let (mut removed, mut pace) = (WriteBatch::new(), Pace::begin());
+        loop {
+            let walked = self.walk(shard, &mut walk, |entry| _ = removed.remove(entry.key))?;
+            let is_over = walked == Walked::Whole;
+            if removed.len() >= REMOVED_AT_ONCE || (is_over && !removed.is_empty()) {
+                self.store.write_unsynced(&removed)?;
+                removed.clear();
+            }
+            if is_over {
+                return Ok(());
+            }
+            pace.rest();
+        }
+    }
+
+    /// The version of the newest write.
+    ///
+    /// # Errors
+    /// If the store takes no writes.
+    pub fn newest(&self) -> Result<Sequence> {
+        // An empty batch writes nothing, and tells.
+        self.store.write_unsynced(&WriteBatch::new())
+    }
+
+    /// Goes on with a walk, and shows the keys that are of `shard`.
+    fn walk(
         &self,
         shard: ShardId,
-        position: ScanPosition,
+        walk: &mut Walk,
         mut show: impl FnMut(EntryRef<'_>),
-    ) -> Result<Option<ScanPosition>> {
-        self.store.scan(position, SCANNED_AT_ONCE, |entry| {
+    ) -> Result<Walked> {
+        self.store.walk(walk, WALKED_AT_ONCE, |entry| {
             if (self.owner)(entry.key) == shard {
                 show(entry);
             }
@@ -85,13 +117,12 @@ impl NodeStore for EngineStore {
 
 impl ShardData for EngineStore {
     fn export(&self, shard: ShardId) -> Result<Chunks> {
-        Ok(Box::new(Export { from: self.clone(), shard, position: Some(ScanPosition::START) }))
+        let walk = Some(self.store.begin_walk(shard, Sequence(u64::MAX))?);
+        Ok(Box::new(Export { from: self.clone(), shard, walk }))
     }
 
     fn begin_install(&self, shard: ShardId) -> Result<Box<dyn ShardInstall>> {
-        // An empty batch writes nothing, and tells the newest version there is.
-        let before = self.store.write_unsynced(&WriteBatch::new())?;
-        Ok(Box::new(Install { into: self.clone(), shard, before }))
+        Ok(Box::new(Install { into: self.clone(), shard, before: self.newest()? }))
     }
 }
 
@@ -99,7 +130,8 @@ impl ShardData for EngineStore {
 struct Export {
     from: EngineStore,
     shard: ShardId,
-    position: Option<ScanPosition>,
+    /// Until its end is reached.
+    walk: Option<Walk>,
 }
 
 impl Iterator for Export {
@@ -107,23 +139,24 @@ impl Iterator for Export {
 
     fn next(&mut self) -> Option<Result<WriteBatch>> {
         let mut chunk = WriteBatch::new();
-        while let Some(position) = self.position
+        while let Some(walk) = &mut self.walk
             && chunk.bytes() < CHUNK_BYTES
         {
-            let scanned = self.from.scan(self.shard, position, |entry| {
+            let walked = self.from.walk(self.shard, walk, |entry| {
                 let effect = Effect::Set { value: entry.value, expires_at: entry.expires_at };
                 chunk.push(entry.key, effect);
             });
-            match scanned {
-                Ok(next) => self.position = next,
+            match walked {
+                Ok(Walked::Partly) => {}
+                Ok(Walked::Whole) => self.walk = None,
                 Err(error) => {
-                    self.position = None;
+                    self.walk = None;
                     return Some(Err(error));
                 }
             }
         }
         #[cfg(feature = "simulation")]
-        if self.position.is_none() {
+        if self.walk.is_none() {
             chunk = planted::without_tail(chunk);
         }
         (!chunk.is_empty()).then_some(Ok(chunk))
@@ -138,33 +171,13 @@ struct Install {
     before: Sequence,
 }
 
-impl Install {
-    /// Removes what was in no chunk.
-    fn remove_older(&self) -> Result<()> {
-        let mut position = Some(ScanPosition::START);
-        let mut older = WriteBatch::new();
-        while let Some(at) = position {
-            position = self.into.scan(self.shard, at, |entry| {
-                if entry.version <= self.before {
-                    older.remove(entry.key);
-                }
-            })?;
-            if older.len() >= REMOVED_AT_ONCE || (position.is_none() && !older.is_empty()) {
-                self.into.store.write_unsynced(&older)?;
-                older.clear();
-            }
-        }
-        Ok(())
-    }
-}
-
 impl ShardInstall for Install {
     fn chunk(&mut self, records: &WriteBatch) -> Result<()> {
         self.into.store.write_unsynced(records).map(drop)
     }
 
     fn finish(self: Box<Self>, base: EntryId, config: &[u8]) -> Result<()> {
-        self.remove_older()?;
+        self.into.remove(self.shard, self.before)?;
         self.into.store.replicated(self.shard)?.reset(base, Some((base, config)))?;
         self.into.store.sync()
     }

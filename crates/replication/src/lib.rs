@@ -54,6 +54,8 @@ mod link;
 mod log_store;
 mod membership;
 mod network;
+mod outlet;
+mod pace;
 mod peers;
 mod progress;
 mod runtime;

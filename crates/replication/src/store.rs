@@ -16,8 +16,8 @@ pub type Chunks = Box<dyn Iterator<Item = Result<WriteBatch>> + Send>;
 /// A shard's records, in and out. Calls may block on the disk; they are made where that is allowed.
 pub trait ShardData: Send + Sync + 'static {
     /// All live records of `shard`: each that was live when this was called and has not changed since,
-    /// and of those that change meanwhile some state that they had since. Chunks of some hundred
-    /// KiB.
+    /// and of those that change meanwhile some state that they had since, or none. Chunks of some
+    /// hundred KiB.
     ///
     /// # Errors
     /// If the store cannot be read.

@@ -9,7 +9,6 @@
 //!
 //! The map is shared: of many clients that were told `MOVED` at once, one asks for a new one.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -38,7 +37,7 @@ pub enum Routing {
 }
 
 /// A node's place in [`Shared::names`], where it stays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct NodeIndex(usize);
 
 struct SlotMap {
@@ -235,10 +234,14 @@ impl WireClient {
 
     /// One attempt at what is left; says how many succeeded.
     async fn attempt(&mut self, batch: &[Request], rest: &mut Rest, tally: &mut Tally) -> usize {
-        let mut targets = BTreeMap::<Option<NodeIndex>, Vec<usize>>::new();
+        // Few nodes, and mostly one.
+        let mut targets: Vec<(Option<NodeIndex>, Vec<usize>)> = Vec::with_capacity(1);
         for (index, named) in std::mem::take(&mut rest.pending) {
             let node = named.or_else(|| self.owner(&batch[index].key));
-            targets.entry(node).or_default().push(index);
+            match targets.iter_mut().find(|(target, _)| *target == node) {
+                Some((_, which)) => which.push(index),
+                None => targets.push((node, vec![index])),
+            }
         }
         let mut done = 0;
         for (node, which) in targets {

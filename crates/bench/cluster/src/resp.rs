@@ -5,7 +5,7 @@
 //!  in    +OK  +OK  -MOVED 77 127.0.0.1:7002             as many replies, in the same order
 //! ```
 
-use std::io;
+use std::io::{self, Write};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -25,9 +25,10 @@ pub enum Reply<'b> {
 
 /// Adds a request to `out`.
 pub fn write_request(out: &mut Vec<u8>, words: &[&[u8]]) {
-    out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
+    // Writing to a vector does not fail.
+    let _ = write!(out, "*{}\r\n", words.len());
     for word in words {
-        out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        let _ = write!(out, "${}\r\n", word.len());
         out.extend_from_slice(word);
         out.extend_from_slice(b"\r\n");
     }

@@ -14,6 +14,7 @@ pub mod scan;
 pub mod stats;
 pub mod two_step;
 pub mod verify;
+pub mod walk;
 pub mod write;
 
 use std::path::{Path, PathBuf};

@@ -9,9 +9,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aryavarth::{ScanPosition, WriteBatch};
 use aryavarth_cluster::{NodeId, ShardId, Topology};
-use aryavarth_replication::{Group, Role};
+use aryavarth_replication::{EngineStore, Group, Role};
 
 use super::error::NodeError;
 use super::member::{Member, PROMPT};
@@ -22,8 +21,6 @@ use super::reserved;
 const INTERVAL: Duration = Duration::from_secs(2);
 /// Room that the disk must have before a group is opened anew, in bytes.
 const ROOM: u64 = 32 << 20;
-/// Keys looked at, and removed, in one go.
-const STEP: usize = 1024;
 
 impl Member {
     pub(super) async fn keep_replicas(self: Arc<Self>) {
@@ -121,22 +118,8 @@ impl Member {
     /// Removes the keys of a shard that has no replica here.
     async fn clear(&self, shard: ShardId) -> Result<(), NodeError> {
         let Some(shards) = self.around.seats.shards() else { return Ok(()) };
-        let store = self.around.store.clone();
-        let work = tokio::task::spawn_blocking(move || {
-            let mut position = Some(ScanPosition::START);
-            while let Some(at) = position {
-                let mut batch = WriteBatch::new();
-                position = store.scan(at, STEP, |entry| {
-                    if reserved::group_of(shards, entry.key) == shard {
-                        batch.remove(entry.key);
-                    }
-                })?;
-                if !batch.is_empty() {
-                    store.write_unsynced(&batch)?;
-                }
-            }
-            Ok::<_, aryavarth::Error>(())
-        });
+        let store = EngineStore::new(self.around.store.clone(), reserved::owner(shards));
+        let work = tokio::task::spawn_blocking(move || store.remove(shard, store.newest()?));
         let failed = |error: tokio::task::JoinError| NodeError::System {
             operation: "remove the keys of a shard",
             detail: error.to_string(),

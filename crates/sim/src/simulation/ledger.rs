@@ -507,7 +507,8 @@ impl Shard {
         let dropped = replica.live.entries.split_off(&from);
         replica.touch(from);
         for (index, seen) in dropped {
-            let Some(chosen) = self.chosen.get(place(index)).filter(|chosen| chosen.is(&seen)) else {
+            let Some(chosen) = self.chosen.get(place(index)).filter(|chosen| chosen.is(&seen))
+            else {
                 continue;
             };
             // Before a snapshot comes in place of a log that differs from it, all is dropped that the node
