@@ -78,9 +78,17 @@ pub enum Error {
     /// A peer does not take this node for a member of its cluster.
     #[error("the peer refused: {0}")]
     Refused(#[from] Refusal),
-    /// A peer could not be reached. Try again.
+    /// There is no connection to a peer: nothing was sent. Try again.
     #[error("peer {address} cannot be reached: {cause}")]
     Unreachable {
+        /// Where.
+        address: String,
+        /// What happened.
+        cause: String,
+    },
+    /// A peer did not answer what it may have been sent, and may have done. Find out before doing it again.
+    #[error("peer {address} did not answer: {cause}")]
+    Unanswered {
         /// Where.
         address: String,
         /// What happened.

@@ -297,11 +297,11 @@ impl Node {
             let peer = self.around.peers.get(node, address)?;
             let signer = self.around.peers.signer(node);
             let asked = peer.bulk.forward(body, &signer);
-            let reply =
-                tokio::time::timeout(within, asked).await.map_err(|_| Error::Unreachable {
-                    address: address.to_owned(),
-                    cause: "no answer in time".into(),
-                })?;
+            let reply = tokio::time::timeout(within, asked).await.map_err(|_| {
+                peer.bulk.renew();
+                let cause = "the time for it is over".to_owned();
+                Error::Unanswered { address: address.to_owned(), cause }
+            })?;
             Ok(reply.map_err(|status| failure(address, &status))??)
         })
     }

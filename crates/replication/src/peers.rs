@@ -23,7 +23,7 @@ use tonic::metadata::MetadataMap;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
-use tonic::{Request, Response, Status};
+use tonic::{ConnectError, Request, Response, Status};
 
 use crate::config::Timing;
 use crate::error::{Error, Result};
@@ -90,15 +90,40 @@ pub(crate) struct Peer {
 }
 
 /// What goes to a peer without a link.
-#[derive(Clone)]
 pub(crate) enum Bulk {
     /// By gRPC.
-    Client(Client),
+    Real(Renewed),
     #[cfg(feature = "simulation")]
     Simulated(SimBulk),
 }
 
+/// A connection, and how to get another in its place.
+pub(crate) struct Renewed {
+    client: Mutex<Client>,
+    dial: Dial,
+}
+
+impl Renewed {
+    fn client(&self) -> Client {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 impl Bulk {
+    /// An answer did not come in time: the next calls go over another connection. One that a noisy line has
+    /// put out of step may stay open and say nothing more; calls that are still on it go on.
+    pub fn renew(&self) {
+        match self {
+            Bulk::Real(renewed) => {
+                if let Some(client) = (renewed.dial)() {
+                    *renewed.client.lock().unwrap_or_else(PoisonError::into_inner) = client;
+                }
+            }
+            #[cfg(feature = "simulation")]
+            Bulk::Simulated(_) => {}
+        }
+    }
+
     /// Sends a snapshot, which may take so long.
     pub async fn install_snapshot(
         &self,
@@ -106,13 +131,13 @@ impl Bulk {
         within: Duration,
     ) -> std::result::Result<proto::SnapshotReply, Status> {
         match self {
-            Bulk::Client(client) => {
+            Bulk::Real(renewed) => {
                 let parts = stream::unfold(parts, |mut parts| async {
                     parts.recv().await.map(|part| (part, parts))
                 });
                 let mut call = Request::new(parts);
                 call.set_timeout(within);
-                client.clone().install_snapshot(call).await.map(Response::into_inner)
+                renewed.client().install_snapshot(call).await.map(Response::into_inner)
             }
             #[cfg(feature = "simulation")]
             Bulk::Simulated(bulk) => bulk.install_snapshot(parts).await,
@@ -122,8 +147,8 @@ impl Bulk {
     /// Sends bytes and waits for the answer, of which `signer` says whether it is the peer's.
     pub async fn forward(&self, body: Bytes, signer: &Signer) -> ForwardResult {
         match self {
-            Bulk::Client(client) => {
-                let reply = client.clone().forward(proto::ForwardRequest { body }).await;
+            Bulk::Real(renewed) => {
+                let reply = renewed.client().forward(proto::ForwardRequest { body }).await;
                 let reply = reply.map_err(Box::new)?;
                 Ok(signer.verify(reply.metadata()).map(|_| reply.into_inner().body))
             }
@@ -225,7 +250,8 @@ impl Peers {
             pause: Duration::from_millis(self.0.timing.heartbeat),
             silence: Duration::from_millis(self.0.timing.append),
         };
-        let bulk = Bulk::Client(self.client(node, address)?);
+        let client = Mutex::new(self.client(node, address)?);
+        let bulk = Bulk::Real(Renewed { client, dial: self.dial(node, address) });
         let link = || Link::start(self.dial(node, address), self.signer(node), patience);
         Ok(Peer { address: address.to_owned(), urgent: link(), entries: link(), bulk })
     }
@@ -283,19 +309,21 @@ impl Peers {
 
 /// What a failed call means to the caller.
 pub(crate) fn failure(address: &str, status: &Status) -> Error {
+    let (address, cause) = (address.to_owned(), say(status));
     match Refusal::of(status) {
         Some(refusal) => Error::Refused(refusal),
-        None => Error::Unreachable { address: address.to_owned(), cause: say(status) },
+        None if causes(status).any(|cause| cause.is::<ConnectError>()) => {
+            Error::Unreachable { address, cause }
+        }
+        None => Error::Unanswered { address, cause },
     }
 }
 
 /// A status with what caused it, which tonic keeps to itself.
 pub(crate) fn say(status: &Status) -> String {
-    let mut text = status.message().to_owned();
-    let mut cause = std::error::Error::source(status);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+    causes(status).fold(status.message().to_owned(), |text, cause| format!("{text}: {cause}"))
+}
+
+fn causes(status: &Status) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(std::error::Error::source(status), |cause| cause.source())
 }

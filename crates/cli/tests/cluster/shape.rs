@@ -104,3 +104,30 @@ fn clients_of_redis_cluster_are_told_where_to_go_and_others_need_not_know() {
     assert_eq!(one.ask(&["GET", "a"]).unwrap(), Reply::Bytes(b"1".to_vec()));
     assert_eq!(one.ask(&["SET", "a", "2", "NX"]).unwrap(), Reply::None);
 }
+
+#[test]
+fn what_is_passed_on_to_a_node_that_is_gone_was_not_done() {
+    let mut cluster = Cluster::start(3, 4);
+    cluster.await_status(0, "the leaders are not spread", |status| {
+        let nodes = status["nodes"].as_array().unwrap();
+        nodes.iter().all(|node| node["leads"].as_u64().unwrap() > 0)
+    });
+    let mut one = Connection::open(cluster.address(0)).unwrap();
+    let ok = Reply::Text("OK".to_owned());
+    assert_eq!(one.ask(&["CONFIG", "SET", "routing", "forward"]).unwrap(), ok);
+    let keys: Vec<String> = (0..40).map(|number| format!("key:{number}")).collect();
+    keys.iter().for_each(|key| assert_eq!(one.ask(&["SET", key, "1"]).unwrap(), ok));
+    cluster.kill(1);
+    // The connection to it has ended by now.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    for key in &keys {
+        // Until there is a new leader.
+        let reply = loop {
+            match one.ask(&["INCR", key]).unwrap() {
+                Reply::Error(error) if error.starts_with("CLUSTERDOWN ") => {}
+                reply => break reply,
+            }
+        };
+        assert_eq!(reply.value(), Some(2), "{key}: {reply:?}");
+    }
+}

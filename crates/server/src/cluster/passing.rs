@@ -3,7 +3,8 @@
 //! ```text
 //!  requests ─▶ the leader that is known ─┬─ replies ──────────▶ the client
 //!                 ▲                      ├─ MOVED, TRYAGAIN … ─▶ nothing was done: again, elsewhere
-//!                 └──────────────────────┘
+//!                 ├──────────────────────┤
+//!                 └── not reached ───────┤
 //!                                        └─ no answer ─▶ a read: again; a write: its outcome is unknown
 //! ```
 
@@ -11,9 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aryavarth_cluster::{NodeId, ShardId};
+use aryavarth_replication::Error;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::error::NodeError;
 use super::member::Member;
 use super::messages::REQUESTS;
 use super::serving::answer_parcel;
@@ -67,16 +70,16 @@ pub(crate) async fn pass_on(server: Arc<Server>, passed: Passed) -> Vec<u8> {
     while Instant::now() < deadline {
         if let Some(leader) = hint.take().or_else(|| member.leader_of(passed.shard)) {
             match ask(&server, &member, leader, &body).await {
-                Some(replies) => match nothing_done(&replies, passed.skipped) {
+                Told::Replies(replies) => match nothing_done(&replies, passed.skipped) {
                     None => return last(&replies, passed.skipped),
                     Some(error) => hint = named(&member, error),
                 },
-                None if passed.harm == Harm::Twice => {
+                Told::Silence if passed.harm == Harm::Twice => {
                     return b"-UNKNOWN Outcome unknown: the leader of the key's shard did not answer; read \
                              before doing it again\r\n"
                         .to_vec();
                 }
-                None => {}
+                Told::Silence | Told::NotReached => {}
             }
         }
         tokio::time::sleep(PAUSE).await;
@@ -84,18 +87,26 @@ pub(crate) async fn pass_on(server: Arc<Server>, passed: Passed) -> Vec<u8> {
     b"-CLUSTERDOWN No leader of the key's shard answers\r\n".to_vec()
 }
 
-async fn ask(
-    server: &Arc<Server>,
-    member: &Arc<Member>,
-    leader: NodeId,
-    body: &Bytes,
-) -> Option<Bytes> {
+/// What a leader says.
+enum Told {
+    Replies(Bytes),
+    /// Nothing, and it may have done what it was asked.
+    Silence,
+    /// It was not asked.
+    NotReached,
+}
+
+async fn ask(server: &Arc<Server>, member: &Arc<Member>, leader: NodeId, body: &Bytes) -> Told {
     let replies = if leader == member.id() {
-        answer_parcel(server, leader, &body[1..]).await
+        Ok(answer_parcel(server, leader, &body[1..]).await)
     } else {
-        member.pass_on(leader, body.clone(), ANSWER).await.ok()?
+        member.pass_on(leader, body.clone(), ANSWER).await
     };
-    (!replies.is_empty()).then_some(replies)
+    match replies {
+        Ok(replies) if !replies.is_empty() => Told::Replies(replies),
+        Err(NodeError::Replication(Error::Unreachable { .. })) => Told::NotReached,
+        _ => Told::Silence,
+    }
 }
 
 /// The error that says that nothing was done, if one does: that of any request, as they are done
