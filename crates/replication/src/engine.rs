@@ -31,7 +31,7 @@ pub type Owner = Arc<dyn Fn(&[u8]) -> ShardId + Send + Sync>;
 /// Bytes of a chunk of a snapshot, about.
 const CHUNK_BYTES: u64 = 256 << 10;
 /// Bytes of the log that are visited before a chunk is looked at again.
-const WALKED_AT_ONCE: u64 = 256 << 10;
+const WALKED_AT_ONCE: u64 = 1 << 20;
 /// Keys removed in one batch, about.
 const REMOVED_AT_ONCE: usize = 1024;
 

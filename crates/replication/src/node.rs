@@ -266,16 +266,16 @@ impl Node {
     /// Asks who is at `address`.
     ///
     /// # Errors
-    /// [`Error::Refused`], [`Error::Unreachable`].
+    /// [`Error::Refused`], [`Error::Unreachable`], [`Error::Unanswered`].
     pub fn hello<'a>(&'a self, address: &'a str) -> BoxFuture<'a, Result<Identity>> {
         Box::pin(async move {
             let mut client = self.around.peers.client(NOBODY, address)?;
             let asked = client.hello(proto::HelloRequest {});
             let patience = Duration::from_millis(2 * self.around.timing.connect);
             let reply =
-                tokio::time::timeout(patience, asked).await.map_err(|_| Error::Unreachable {
+                tokio::time::timeout(patience, asked).await.map_err(|_| Error::Unanswered {
                     address: address.to_owned(),
-                    cause: "no answer in time".into(),
+                    cause: "the time for it is over".into(),
                 })?;
             let reply = reply.map_err(|status| failure(address, &status))?;
             Ok(self.around.peers.signer(NOBODY).verify(reply.metadata())?)
@@ -285,7 +285,8 @@ impl Node {
     /// Sends bytes to another node's [`Forwarded`], and waits for its answer.
     ///
     /// # Errors
-    /// [`Error::Refused`]; [`Error::Unreachable`], after which the bytes may have arrived.
+    /// [`Error::Refused`] and [`Error::Unreachable`], if they were not sent; [`Error::Unanswered`], after which
+    /// they may have arrived.
     pub fn forward<'a>(
         &'a self,
         node: NodeId,

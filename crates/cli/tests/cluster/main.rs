@@ -14,6 +14,7 @@
 mod client;
 mod disks;
 mod faults;
+mod libraries;
 mod lines;
 mod load;
 mod network;

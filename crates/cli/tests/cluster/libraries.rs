@@ -1,0 +1,65 @@
+//! Clients that other people wrote, as they are.
+
+use std::time::{Duration, Instant};
+
+use redis::RedisResult;
+use redis::cluster::{ClusterClient, ClusterClientBuilder, ClusterConnection, cluster_pipe};
+
+use crate::nodes::Cluster;
+
+/// How long something may take to come true.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn builder(cluster: &Cluster) -> ClusterClientBuilder {
+    let addresses = cluster.addresses();
+    ClusterClient::builder(addresses.iter().map(|address| format!("redis://{address}/")))
+}
+
+fn set(connection: &mut ClusterConnection, key: &str, value: u64) -> RedisResult<()> {
+    redis::cmd("SET").arg(key).arg(value).exec(connection)
+}
+
+fn get(connection: &mut ClusterConnection, key: &str) -> RedisResult<Option<u64>> {
+    redis::cmd("GET").arg(key).query(connection)
+}
+
+fn keys() -> impl Iterator<Item = (String, u64)> {
+    (0..60).map(|number| (format!("key:{number}"), number))
+}
+
+#[test]
+fn the_redis_crate_finds_its_way_and_a_new_leader() {
+    let mut cluster = Cluster::start(3, 6);
+    let mut connection = builder(&cluster).build().unwrap().get_connection().unwrap();
+    for (key, number) in keys() {
+        set(&mut connection, &key, number).unwrap();
+        assert_eq!(get(&mut connection, &key).unwrap(), Some(number));
+    }
+    // A pipeline over many slots, and a command that it splits.
+    let mut pipeline = cluster_pipe();
+    keys().for_each(|(key, _)| _ = pipeline.cmd("INCR").arg(key));
+    let sums: Vec<u64> = pipeline.query(&mut connection).unwrap();
+    assert_eq!(sums, (1..=60).collect::<Vec<u64>>());
+    let mut all = redis::cmd("MGET");
+    keys().for_each(|(key, _)| _ = all.arg(key));
+    assert_eq!(all.query::<Vec<u64>>(&mut connection).unwrap(), sums);
+
+    // Of replicas, what was written shows soon.
+    let replicas = builder(&cluster).read_from_replicas().build().unwrap();
+    let mut reader = replicas.get_connection().unwrap();
+    let since = Instant::now();
+    for (key, number) in keys() {
+        while get(&mut reader, &key).unwrap() != Some(number + 1) {
+            assert!(since.elapsed() < PATIENCE, "{key} is not what was written");
+        }
+    }
+
+    cluster.kill(1);
+    let since = Instant::now();
+    for (key, number) in keys() {
+        while let Err(error) = set(&mut connection, &key, number + 100) {
+            assert!(since.elapsed() < PATIENCE, "{key}: {error}");
+        }
+        assert_eq!(get(&mut connection, &key).unwrap(), Some(number + 100));
+    }
+}
