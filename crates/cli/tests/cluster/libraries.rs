@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use redis::RedisResult;
 use redis::cluster::{ClusterClient, ClusterClientBuilder, ClusterConnection, cluster_pipe};
+use redis::cluster_read_routing::RandomReplicaStrategy;
 
 use crate::nodes::Cluster;
 
@@ -45,7 +46,7 @@ fn the_redis_crate_finds_its_way_and_a_new_leader() {
     assert_eq!(all.query::<Vec<u64>>(&mut connection).unwrap(), sums);
 
     // Of replicas, what was written shows soon.
-    let replicas = builder(&cluster).read_from_replicas().build().unwrap();
+    let replicas = builder(&cluster).read_routing_strategy(RandomReplicaStrategy).build().unwrap();
     let mut reader = replicas.get_connection().unwrap();
     let since = Instant::now();
     for (key, number) in keys() {
