@@ -126,9 +126,11 @@ impl Host {
         state.clock = Clock { at: Instant::now(), shown: state.clock.now(), rate };
     }
 
-    /// How long a span on its clock takes.
+    /// How long a span on its clock takes. Never nothing, unless it is nothing: whoever sleeps until a
+    /// moment would wake before it, at a time that does not pass.
     pub fn true_span(&self, span: Duration) -> Duration {
-        let nanoseconds = span.as_nanos() * MILLION / u128::from(self.state().clock.rate.max(1));
+        let rate = u128::from(self.state().clock.rate.max(1));
+        let nanoseconds = (span.as_nanos() * MILLION).div_ceil(rate);
         Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
     }
 
