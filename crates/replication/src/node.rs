@@ -272,11 +272,8 @@ impl Node {
             let mut client = self.around.peers.client(NOBODY, address)?;
             let asked = client.hello(proto::HelloRequest {});
             let patience = Duration::from_millis(2 * self.around.timing.connect);
-            let reply =
-                tokio::time::timeout(patience, asked).await.map_err(|_| Error::Unanswered {
-                    address: address.to_owned(),
-                    cause: "the time for it is over".into(),
-                })?;
+            let reply = tokio::time::timeout(patience, asked).await;
+            let reply = reply.map_err(|_| late(address))?;
             let reply = reply.map_err(|status| failure(address, &status))?;
             Ok(self.around.peers.signer(NOBODY).verify(reply.metadata())?)
         })
@@ -300,8 +297,7 @@ impl Node {
             let asked = peer.bulk.forward(body, &signer);
             let reply = tokio::time::timeout(within, asked).await.map_err(|_| {
                 peer.bulk.renew();
-                let cause = "the time for it is over".to_owned();
-                Error::Unanswered { address: address.to_owned(), cause }
+                late(address)
             })?;
             Ok(reply.map_err(|status| failure(address, &status))??)
         })
@@ -343,6 +339,11 @@ impl Drop for Node {
             server.abort();
         }
     }
+}
+
+/// A peer may have been asked, and its time is over.
+fn late(address: &str) -> Error {
+    Error::Unanswered { address: address.to_owned(), cause: "the time for it is over".to_owned() }
 }
 
 fn passport(config: &NodeConfig) -> Result<Arc<Passport>> {

@@ -179,12 +179,9 @@ impl Connection {
             reply => return Err(Refused::Wrong(format!("{request:?}: {reply:?}"))),
         };
         // What a damaged disk kept from being read was not read. A write is done whole or not at all.
-        let error = answers.iter().find_map(|answer| match answer {
-            Reply::Error(text) if request == Request::Read => Some(refusal(text)),
-            _ => None,
-        });
-        if let Some(refused) = error {
-            return Err(refused);
+        let error = answers.iter().find(|answer| matches!(answer, Reply::Error(_)));
+        if let (Request::Read, Some(Reply::Error(text))) = (request, error) {
+            return Err(refusal(text));
         }
         answer(subject, request, &answers)
     }

@@ -67,7 +67,7 @@ pub use fault::{Call, CallKind, FailedSync, Fault};
 use fault::{Calls, Verdict, crashed};
 use file::SimFile;
 use random::Random;
-use state::{Change, State, Unsynced};
+use state::{Change, State};
 
 /// The process id found in every lock file here.
 const PROCESS: u32 = 1;
@@ -188,9 +188,8 @@ impl SimDisk {
     /// length.
     pub fn unsynced_writes(&self) -> usize {
         let machine = self.lock_machine();
-        let resizes = |unsynced: &&Unsynced| matches!(unsynced.change, Change::Resize { .. });
-        let unsynced = machine.state.unsynced();
-        unsynced.len() - unsynced.iter().filter(resizes).count()
+        let changes = machine.state.unsynced().iter().map(|unsynced| &unsynced.change);
+        changes.filter(|change| !matches!(change, Change::Resize { .. })).count()
     }
 
     /// The crashes worth trying at this point: see [`CrashPlan`].
