@@ -81,6 +81,7 @@ pub use store::scan::ScanPosition;
 pub use store::stats::Stats;
 pub use store::two_step::Appended;
 pub use store::verify::{VerifyReport, verify_directory};
+pub use store::scrub::{Condition, Rotten, Scrub};
 pub use store::walk::{Walk, Walked};
 pub use store::{Entry, KvStore};
 

@@ -167,6 +167,17 @@ impl<'a> Scanner<'a> {
         Ok(found)
     }
 
+    /// Where the next whole record begins behind the bad place where the scanner stands, or the end.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read.
+    pub fn behind_damage(&mut self) -> Result<u64> {
+        Ok(match self.search_beyond(|_, _| true)? {
+            Beyond::Record { offset, .. } => offset,
+            Beyond::Rubbish | Beyond::Zeros | Beyond::Unclear => self.end,
+        })
+    }
+
     /// If `at` starts with zeros: where they end, at a multiple of 8 (or at the end).
     fn skip_zeros(&mut self, at: u64) -> Result<Option<u64>> {
         let length = (self.end - at).min(PAGE.len() as u64) as usize;

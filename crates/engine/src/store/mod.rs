@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod iterate;
 pub mod reader;
 pub mod scan;
+pub mod scrub;
 pub mod stats;
 pub mod two_step;
 pub mod verify;

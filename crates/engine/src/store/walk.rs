@@ -16,13 +16,14 @@
 //! nothing is left there either. There, a record counts whose pointer is still on its way, too.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::ids::{SegmentId, Sequence, ShardId};
 use crate::index::TableNumber;
 use crate::log::Segment;
-use crate::log::scan::{Beyond, Scanner, Step};
+use crate::log::scan::{Scanner, Step};
 use crate::log::segment::HEADER_LENGTH;
 use crate::manifest::Role;
 use crate::reclaim::{Guard, pin};
@@ -142,7 +143,7 @@ impl Part<'_> {
                     self.meet(offset, &record, show);
                 }
                 Step::Record { .. } => {}
-                Step::Bad(why) => self.pass(&mut scanner, why, end)?,
+                Step::Bad(why) => self.pass(&mut scanner, why)?,
             }
         }
         Ok(scanner.offset())
@@ -174,25 +175,27 @@ impl Part<'_> {
     }
 
     /// Moves the scanner behind damage, if nothing lives there.
-    fn pass(&self, scanner: &mut Scanner<'_>, why: Malformed, end: u64) -> Result<()> {
-        let from = scanner.offset();
-        let to = match scanner.search_beyond(|_, _| true)? {
-            Beyond::Record { offset, .. } => offset,
-            Beyond::Rubbish | Beyond::Zeros | Beyond::Unclear => end,
-        };
-        if let Some(lost) = self.first_alive(from, to) {
+    fn pass(&self, scanner: &mut Scanner<'_>, why: Malformed) -> Result<()> {
+        let (from, to) = (scanner.offset(), scanner.behind_damage()?);
+        if let Some(lost) = self.core.alive_within(self.segment, from..to).min() {
             return Err(Error::damaged(&self.segment.path, lost, why.describe()));
         }
         scanner.seek(to);
         Ok(())
     }
+}
 
-    /// The first place in a part of the segment that the index knows.
-    fn first_alive(&self, from: u64, to: u64) -> Option<u64> {
-        let places = TableNumber::all().flat_map(|table| self.core.index.entries(table));
-        let places = places.map(|entry| entry.location());
-        let here = places.filter(|place| place.slot() == self.segment.slot);
-        here.map(|place| place.offset()).filter(|offset| (from..to).contains(offset)).min()
+impl Core {
+    /// The places in a part of a segment that the index knows.
+    pub(super) fn alive_within(
+        &self,
+        segment: &Segment,
+        part: Range<u64>,
+    ) -> impl Iterator<Item = u64> {
+        let slot = segment.slot;
+        let places = TableNumber::all().flat_map(|table| self.index.entries(table));
+        let places = places.map(|entry| entry.location()).filter(move |place| place.slot() == slot);
+        places.map(|place| place.offset()).filter(move |offset| part.contains(offset))
     }
 }
 

@@ -1,0 +1,235 @@
+//! Looking for rot: reading all records again, in many short calls while everything goes on, so that
+//! damage is found while there is still another copy to mend it from.
+//!
+//! ```text
+//!  [██████][██░░██][███│  ]     all that was there when the scrub began; of damage, what lives in it
+//!           └┬┘
+//!            └ which keys? the bytes where the key stands are that key if its hash leads here
+//! ```
+//!
+//! A record whose key can still be read is replaced by writing the key anew. One whose key cannot be
+//! told is in the way of any key that might be its own: only a store made anew gets rid of it.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::ids::SegmentId;
+use crate::log::Segment;
+use crate::log::scan::{Scanner, Step};
+use crate::log::segment::HEADER_LENGTH;
+use crate::reclaim::{Guard, pin};
+use crate::record::{self, Header};
+use crate::store::KvStore;
+use crate::store::core::Core;
+use crate::store::walk::Walked;
+
+/// Where a scrub stands. Made by [`KvStore::begin_scrub`].
+#[derive(Clone, Debug)]
+pub struct Scrub {
+    /// What is still to be read of each segment: from where, and to where.
+    left: BTreeMap<SegmentId, (u64, u64)>,
+}
+
+/// A live record that is not what was written.
+#[derive(Clone, Debug)]
+pub struct Rotten {
+    /// Where it stands, and what is wrong: an [`Error::Damaged`].
+    pub error: Error,
+    /// Its key, if it can still be told: writing that key replaces the record.
+    pub key: Option<Vec<u8>>,
+}
+
+/// How the record of a key is.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// As it was written; or there is none.
+    Intact,
+    /// Damaged, but it is the key's: writing the key replaces it.
+    Replaceable(Error),
+    /// So damaged that it may be another key's: the key cannot be written either.
+    Unreadable(Error),
+}
+
+impl Scrub {
+    /// Bytes that are still to be read.
+    pub fn left(&self) -> u64 {
+        self.left.values().map(|(from, to)| to - from).sum()
+    }
+}
+
+impl KvStore {
+    /// Begins to look through all records that there are now.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub fn begin_scrub(&self) -> Result<Scrub> {
+        let core = self.core();
+        core.check_open()?;
+        let segments = core.segments.all().into_iter();
+        let left = segments.map(|segment| (segment.id, (HEADER_LENGTH, segment.end())));
+        Ok(Scrub { left: left.filter(|(_, (from, to))| from < to).collect() })
+    }
+
+    /// Goes on with `scrub` over about `bytes` of the log, and shows the live records that are
+    /// damaged. Damage where nothing lives is passed.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]; [`Error::Io`] or [`Error::Damaged`] if a segment cannot be read at all: the next
+    /// call goes on with the next one.
+    pub fn scrub(
+        &self,
+        scrub: &mut Scrub,
+        bytes: u64,
+        found: impl FnMut(Rotten),
+    ) -> Result<Walked> {
+        let core = self.core();
+        core.check_open()?;
+        let Some((id, (from, end))) = scrub.left.pop_first() else { return Ok(Walked::Whole) };
+        // Of a segment that is gone by now, what lived has been copied, and proven then.
+        if let Some(segment) = core.segments.by_id(id) {
+            let until = end.min(from + bytes.max(1));
+            let reached = core.scrub(&segment, (from, until, end), found)?;
+            if reached < end {
+                scrub.left.insert(id, (reached, end));
+            }
+        }
+        Ok(Walked::Partly)
+    }
+
+    /// How the record of `key` is.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Io`].
+    pub fn condition(&self, key: impl AsRef<[u8]>) -> Result<Condition> {
+        let (core, key) = (self.core(), key.as_ref());
+        let damage = match core.read(key, |_| ()) {
+            Ok(_) => return Ok(Condition::Intact),
+            Err(error @ Error::Damaged { .. }) => error,
+            Err(error) => return Err(error),
+        };
+        let guard = pin();
+        let found = core.index.find(&guard, core.hash(key), |location| {
+            Ok::<_, Error>(core.match_key(location, key, &guard)?.is_some())
+        });
+        Ok(match found {
+            Ok(Some(_)) => Condition::Replaceable(damage),
+            // What was there a moment ago was written anew.
+            Ok(None) => Condition::Intact,
+            Err(_) => Condition::Unreadable(damage),
+        })
+    }
+}
+
+impl Core {
+    /// Reads a segment from `from` to the end of the record at `until`, or to `end`; returns how far
+    /// it came.
+    fn scrub(
+        &self,
+        segment: &Segment,
+        (from, until, end): (u64, u64, u64),
+        mut found: impl FnMut(Rotten),
+    ) -> Result<u64> {
+        let file = segment.file();
+        let mut scanner = Scanner::new(segment, &*file, from, end);
+        while scanner.offset() < until {
+            let why = match scanner.step()? {
+                Step::End => break,
+                Step::Record { .. } => continue,
+                Step::Bad(why) => why,
+            };
+            let part = scanner.offset()..scanner.behind_damage()?;
+            scanner.seek(part.end);
+            let guard = pin();
+            for offset in self.alive_within(segment, part) {
+                let error = Error::damaged(&segment.path, offset, why.describe());
+                let key = self.key_at(segment, offset, &guard);
+                // It may have been replaced, or moved, since it was looked for.
+                if segment.record(&guard, offset, |_, _| ()).is_err() {
+                    found(Rotten { error, key });
+                }
+            }
+        }
+        Ok(scanner.offset())
+    }
+
+    /// The key of a damaged record, if its bytes are proven by the way that the index takes to it.
+    fn key_at(&self, segment: &Segment, offset: u64, guard: &Guard) -> Option<Vec<u8>> {
+        let file = segment.file();
+        let header = file.read_copy(offset, record::HEADER_LENGTH).ok()?;
+        let key = Header::decode(&header).ok()?.key_range();
+        let key = file.read_copy(offset + key.start as u64, key.len()).ok()?;
+        let leads_here = self.index.contains(guard, self.hash(&key), segment.location(offset));
+        let is_matched = || segment.match_key(guard, offset, &key).is_ok_and(|f| f.is_some());
+        (leads_here && is_matched()).then_some(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::disk::sim::SimDisk;
+    use crate::options::Options;
+
+    fn open(disk: &SimDisk) -> KvStore {
+        KvStore::open_with("/store", Options::tiny().disk(Arc::new(disk.clone()))).unwrap()
+    }
+
+    /// Turns over a bit of the only place where `bytes` stand.
+    fn damage(disk: &SimDisk, bytes: &[u8]) {
+        let find = |contents: &[u8]| contents.windows(bytes.len()).position(|part| part == bytes);
+        let places: Vec<_> = disk
+            .files()
+            .into_iter()
+            .filter_map(|(path, _)| Some((find(&disk.contents(&path))?, path)))
+            .collect();
+        let [(place, path)] = &places[..] else { panic!("{places:?}") };
+        disk.flip_bit(path, *place as u64, 0);
+    }
+
+    fn scrub(store: &KvStore) -> Vec<Rotten> {
+        let (mut scrub, mut found) = (store.begin_scrub().unwrap(), Vec::new());
+        while store.scrub(&mut scrub, 1, |rotten| found.push(rotten)).unwrap() == Walked::Partly {}
+        assert_eq!(scrub.left(), 0);
+        found
+    }
+
+    #[test]
+    fn rot_is_found_where_something_lives_and_writing_the_key_mends_it() {
+        let disk = SimDisk::new();
+        let store = open(&disk);
+        for number in 0..50 {
+            store.set(format!("key {number}"), format!("value <{number}>")).unwrap();
+        }
+        store.set("key 7", "another").unwrap();
+        assert!(scrub(&store).is_empty());
+        damage(&disk, b"value <7>");
+        assert!(scrub(&store).is_empty(), "nothing lives there");
+        damage(&disk, b"value <30>");
+        let found = scrub(&store);
+        assert_eq!(found.len(), 1);
+        assert!(matches!(found[0].error, Error::Damaged { .. }));
+        assert_eq!(found[0].key.as_deref(), Some(&b"key 30"[..]));
+        assert!(matches!(store.condition("key 30").unwrap(), Condition::Replaceable(_)));
+        assert!(matches!(store.condition("key 31").unwrap(), Condition::Intact));
+        store.set("key 30", "again").unwrap();
+        assert!(scrub(&store).is_empty());
+        assert!(matches!(store.condition("key 30").unwrap(), Condition::Intact));
+    }
+
+    #[test]
+    fn a_key_that_rotted_is_not_taken_for_another() {
+        let disk = SimDisk::new();
+        let store = open(&disk);
+        store.set("first", "1").unwrap();
+        store.set("second", "2").unwrap();
+        store.set("third", "3").unwrap();
+        damage(&disk, b"second");
+        let found = scrub(&store);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].key, None);
+        assert!(matches!(store.condition("second").unwrap(), Condition::Unreadable(_)));
+        assert!(matches!(store.condition("third").unwrap(), Condition::Intact));
+    }
+}
