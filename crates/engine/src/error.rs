@@ -159,6 +159,16 @@ impl Error {
         Error::Damaged { path: path.to_owned(), offset, detail: detail.into() }
     }
 
+    /// What is wrong and where, without what to do about it.
+    pub fn place(&self) -> String {
+        match self {
+            Error::Damaged { path, offset, detail } => {
+                format!("damage in {} at offset {offset}: {detail}", path.display())
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// Whether bytes on disk are not what was written.
     pub fn is_damage(&self) -> bool {
         matches!(self, Error::Damaged { .. } | Error::Kvs1 { .. })

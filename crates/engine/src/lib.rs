@@ -65,6 +65,7 @@ pub use compaction::{Compacted, Progress};
 pub use error::{Error, Result, SharedIoError};
 pub use ids::{EntryId, EntryIndex, Position, SegmentId, Sequence, ShardId, Term, UnixMillis};
 pub use log::{Effect, Operation};
+pub use names::LOGS;
 pub use options::{Create, Durability, Maintenance, Options};
 pub use recovery::{OnDamage, RecoveryReport};
 pub use replicated::{
@@ -78,10 +79,10 @@ pub use store::inspect::{BatchPlace, LogOperation, LogRecord, read_log};
 pub use store::iterate::Iter;
 pub use store::reader::{EntryRef, Reader};
 pub use store::scan::ScanPosition;
+pub use store::scrub::{Condition, Rotten, Scrub};
 pub use store::stats::Stats;
 pub use store::two_step::Appended;
 pub use store::verify::{VerifyReport, verify_directory};
-pub use store::scrub::{Condition, Rotten, Scrub};
 pub use store::walk::{Walk, Walked};
 pub use store::{Entry, KvStore};
 

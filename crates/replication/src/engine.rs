@@ -16,7 +16,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use aryavarth::{
-    Effect, EntryRef, KvStore, ReplicatedLog, Result, Sequence, Walk, Walked, WriteBatch,
+    Effect, EntryRef, Error, KvStore, ReplicatedLog, Result, Rotten, Sequence, Walk, Walked,
+    WriteBatch,
 };
 
 use crate::entry_log::{
@@ -35,11 +36,15 @@ const WALKED_AT_ONCE: u64 = 1 << 20;
 /// Keys removed in one batch, about.
 const REMOVED_AT_ONCE: usize = 1024;
 
+/// Called when damage is met.
+pub type Alarm = Arc<dyn Fn() + Send + Sync>;
+
 /// The store of a node.
 #[derive(Clone)]
 pub struct EngineStore {
     store: KvStore,
     owner: Owner,
+    alarm: Option<Alarm>,
 }
 
 impl fmt::Debug for EngineStore {
@@ -51,15 +56,32 @@ impl fmt::Debug for EngineStore {
 impl EngineStore {
     /// The store whose keys are of the shards that `owner` says.
     pub fn new(store: KvStore, owner: Owner) -> EngineStore {
-        EngineStore { store, owner }
+        EngineStore { store, owner, alarm: None }
+    }
+
+    /// Has `alarm` be called whenever a snapshot, its installation or a removal meets damage.
+    #[must_use]
+    pub fn with_alarm(mut self, alarm: Alarm) -> EngineStore {
+        self.alarm = Some(alarm);
+        self
     }
 
     /// Removes the keys of `shard` whose values are not newer than `newest`. Not synced. Blocks, and
     /// takes its time.
     ///
     /// # Errors
-    /// If the store takes no writes, or cannot be read.
+    /// If the store takes no writes, or cannot be read. After [`Error::Damaged`] it should be tried again, a
+    /// snapshot from its beginning: damaged records of the shard are in nobody's way then, if their keys can
+    /// still be told.
     pub fn remove(&self, shard: ShardId, newest: Sequence) -> Result<()> {
+        let removed = self.remove_intact(shard, newest);
+        if removed.as_ref().is_err_and(Error::is_damage) {
+            self.remove_rotten(shard)?;
+        }
+        removed
+    }
+
+    fn remove_intact(&self, shard: ShardId, newest: Sequence) -> Result<()> {
         let mut walk = self.store.begin_walk(shard, Sequence(newest.0 + 1))?;
         let (mut removed, mut pace) = (WriteBatch::new(), Pace::begin());
         loop {
@@ -74,6 +96,20 @@ impl EngineStore {
             }
             pace.rest();
         }
+    }
+
+    /// Removes the keys of `shard` that have damaged records, new or not: their versions cannot be told.
+    fn remove_rotten(&self, shard: ShardId) -> Result<()> {
+        let (mut scrub, mut removed) = (self.store.begin_scrub()?, WriteBatch::new());
+        let mut pace = Pace::begin();
+        let mut note = |rotten: Rotten| {
+            let key = rotten.key.filter(|key| (self.owner)(key) == shard);
+            key.into_iter().for_each(|key| _ = removed.remove(key));
+        };
+        while self.store.scrub(&mut scrub, WALKED_AT_ONCE, &mut note)? == Walked::Partly {
+            pace.rest();
+        }
+        self.store.write_unsynced(&removed).map(drop)
     }
 
     /// The version of the newest write.
@@ -92,11 +128,17 @@ impl EngineStore {
         walk: &mut Walk,
         mut show: impl FnMut(EntryRef<'_>),
     ) -> Result<Walked> {
-        self.store.walk(walk, WALKED_AT_ONCE, |entry| {
+        let walked = self.store.walk(walk, WALKED_AT_ONCE, |entry| {
             if (self.owner)(entry.key) == shard {
                 show(entry);
             }
-        })
+        });
+        if let Some(alarm) = &self.alarm
+            && walked.as_ref().is_err_and(Error::is_damage)
+        {
+            alarm();
+        }
+        walked
     }
 }
 

@@ -74,7 +74,7 @@ mod proto {
 }
 
 pub use config::Timing;
-pub use engine::{EngineStore, Owner};
+pub use engine::{Alarm, EngineStore, Owner};
 pub use entry_log::{EntryId, EntryIndex, EntryLog, ShardId, Term};
 pub use error::{Error, Leader, Result};
 pub use group::{Basis, Chain, Group, Lease, ReadPolicy, Removed};

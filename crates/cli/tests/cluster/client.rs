@@ -155,7 +155,9 @@ impl Client {
                         address = error.rsplit(' ').next().unwrap().to_owned();
                         continue;
                     }
-                    "MOVED" | "TRYAGAIN" | "CLUSTERDOWN" | "MISCONF" => address = self.another(),
+                    "MOVED" | "TRYAGAIN" | "CLUSTERDOWN" | "MISCONF" | "IOERR" => {
+                        address = self.another();
+                    }
                     "UNKNOWN" => return Outcome::Unknown,
                     _ => panic!("{words:?}: {error}"),
                 },

@@ -21,6 +21,7 @@ mod network;
 mod nodes;
 mod partitions;
 mod random;
+mod rot;
 mod shape;
 mod strangers;
 mod weather;

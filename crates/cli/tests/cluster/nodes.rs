@@ -34,6 +34,7 @@ pub struct Cluster {
     sites: Vec<Site>,
     shards: u16,
     lost_after: &'static str,
+    settings: &'static [&'static str],
     host: String,
     network: Option<Network>,
     directory: TempDir,
@@ -64,6 +65,7 @@ impl Cluster {
             sites: Vec::new(),
             shards,
             lost_after: "0s",
+            settings: &[],
             host,
             network: None,
             directory: tempfile::tempdir().unwrap(),
@@ -75,6 +77,12 @@ impl Cluster {
     /// Who is silent for so long is dead for good.
     pub fn losing_after(mut self, lost_after: &'static str) -> Cluster {
         self.lost_after = lost_after;
+        self
+    }
+
+    /// Nodes have these arguments, too.
+    pub fn with(mut self, settings: &'static [&'static str]) -> Cluster {
+        self.settings = settings;
         self
     }
 
@@ -125,6 +133,7 @@ impl Cluster {
             .args(["serve", "--cluster", "--admin-address", ""])
             .args(["--node-lost-after", self.lost_after])
             .args(["--raft-log-keep", "2000", "--segment-size", "4194304"])
+            .args(self.settings)
             .arg("--dir")
             .arg(store)
             .args(["--addr", client, "--peer-addr", peer])

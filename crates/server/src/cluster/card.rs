@@ -1,8 +1,8 @@
 //! The card of a node: the file in its directory that says who it is.
 //!
 //! ```text
-//!  (none) ─ --init ─▶ founding ──────────────────────▶ member
-//!     └──── --join ─▶ joining ─ a member gave an id ──────▲
+//!  (none) ─ --init ─▶ founding ──────────────────────▶ member ─ the store is damaged ─▶ replacing
+//!     └──── --join ─▶ joining ─ a member gave an id ──────▲ ◀──── a member gave a new id ────┘
 //! ```
 //!
 //! It is written whole or not at all: to another file, synced, and renamed.
@@ -61,6 +61,18 @@ pub enum Phase {
         /// Whether its store holds replicas.
         replicas: Holding,
     },
+    /// It was a node, its store is damaged, and it wants to be a new one. The incarnation is the new
+    /// one's.
+    Replacing {
+        /// Of this cluster.
+        cluster: ClusterId,
+        /// Which has so many shards.
+        shards: ShardCount,
+        /// With this id.
+        former: NodeId,
+        /// Whose incarnation was this.
+        incarnation: Incarnation,
+    },
 }
 
 /// Whether a node's store holds replicas.
@@ -85,6 +97,7 @@ struct Written {
     shards: Option<u16>,
     factor: Option<u8>,
     holds: Option<Holding>,
+    former_incarnation: Option<String>,
 }
 
 impl Card {
@@ -166,6 +179,7 @@ impl Written {
             shards: None,
             factor: None,
             holds: None,
+            former_incarnation: None,
         };
         match card.phase {
             Phase::Joining => {}
@@ -182,6 +196,13 @@ impl Written {
                 written.shards = Some(shards.get());
                 written.holds = Some(replicas);
             }
+            Phase::Replacing { cluster, shards, former, incarnation } => {
+                written.phase = "replacing".to_owned();
+                written.cluster = Some(cluster.to_string());
+                written.node = Some(former.0);
+                written.shards = Some(shards.get());
+                written.former_incarnation = Some(incarnation.to_string());
+            }
         }
         written
     }
@@ -190,6 +211,7 @@ impl Written {
         let number = |text: &str| u64::from_str_radix(text, 16).ok();
         let cluster = || Some(ClusterId(number(self.cluster.as_deref()?)?));
         let shards = || ShardCount::new(self.shards?).ok();
+        let node = || Some(NodeId(self.node.filter(|node| *node > 0)?));
         let phase = match self.phase.as_str() {
             "joining" => Phase::Joining,
             "founding" => Phase::Founding {
@@ -199,9 +221,15 @@ impl Written {
             },
             "member" => Phase::Member {
                 cluster: cluster()?,
-                node: NodeId(self.node.filter(|node| *node > 0)?),
+                node: node()?,
                 shards: shards()?,
                 replicas: self.holds?,
+            },
+            "replacing" => Phase::Replacing {
+                cluster: cluster()?,
+                shards: shards()?,
+                former: node()?,
+                incarnation: Incarnation(number(self.former_incarnation.as_deref()?)?),
             },
             _ => return None,
         };
@@ -213,7 +241,7 @@ impl Written {
 mod tests {
     use super::*;
 
-    fn cards() -> [Card; 4] {
+    fn cards() -> [Card; 5] {
         let incarnation = Incarnation(0xfeed);
         let (cluster, shards) = (ClusterId(7), ShardCount::DEFAULT);
         let member = |replicas| Phase::Member { cluster, node: NodeId(3), shards, replicas };
@@ -222,6 +250,12 @@ mod tests {
             Phase::Founding { cluster, shards, factor: ReplicationFactor::Five },
             member(Holding::Nothing),
             member(Holding::Replicas),
+            Phase::Replacing {
+                cluster,
+                shards,
+                former: NodeId(3),
+                incarnation: Incarnation(0xfade),
+            },
         ]
         .map(|phase| Card { incarnation, phase })
     }

@@ -100,7 +100,7 @@ impl Member {
 
     /// Who could lead instead of this node: of the voters that answer one that is furthest, another for each
     /// shard. None if this node does not lead, or there is nobody.
-    fn successor(&self, group: &Group) -> Option<NodeId> {
+    pub(super) fn successor(&self, group: &Group) -> Option<NodeId> {
         let status = group.status();
         if status.leadership.role != Role::Leader {
             return None;

@@ -18,10 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use aryavarth::{KvStore, WriteBatch};
-use aryavarth_cluster::{
-    Applied, Change, ClusterId, META_GROUP, NewNode, NodeId, NodeSight, NodeState, ShardId,
-    Topology,
-};
+use aryavarth_cluster::{Applied, Change, META_GROUP, NodeId, NodeSight, ShardId, Topology};
 use aryavarth_replication::{
     Basis, EngineStore, EntryIndex, Error, Forwarded, Group, Identity, Incarnation, Node,
     NodeConfig, Roster,
@@ -33,7 +30,8 @@ use tokio::time::Instant;
 use super::card::{Card, Holding, Phase, draw};
 use super::error::NodeError;
 use super::heard::Heard;
-use super::messages::{Answer, Applicant, Led, Question, REQUESTS, Welcome, decode, encode};
+use super::mending::Mending;
+use super::messages::{Answer, Led, Question, REQUESTS, decode, encode};
 use super::node::{Later, Surroundings};
 use super::{ClusterView, reserved, saved};
 
@@ -52,7 +50,7 @@ pub struct Member {
     pub(super) around: Surroundings,
     pub(super) identity: Identity,
     pub(super) node: Node,
-    card: Mutex<Card>,
+    pub(super) card: Mutex<Card>,
     pub(super) known: Mutex<Known>,
     /// Held while groups are made or dropped here, and while it is promised to keep one.
     pub(super) keeping: tokio::sync::Mutex<()>,
@@ -70,6 +68,8 @@ pub struct Member {
     pub(super) pulses: AtomicU64,
     /// Rung when others should hear at once.
     pub(super) pulse_now: Notify,
+    /// The damage that was found here.
+    pub(super) mending: Arc<Mending>,
     /// Tells this process from another one with the same directory.
     pub(super) run: u64,
     pub(super) started: Instant,
@@ -182,7 +182,10 @@ impl Member {
             roster,
         };
         let desk = Arc::new(Desk::default());
-        let store = EngineStore::new(around.store.clone(), reserved::owner(shards));
+        let mending = Arc::<Mending>::default();
+        let alarm = Arc::clone(&mending);
+        let store = EngineStore::new(around.store.clone(), reserved::owner(shards))
+            .with_alarm(Arc::new(move || alarm.look()));
         let forwarded = Some(Arc::clone(&desk) as Arc<dyn Forwarded>);
         let node = Node::start(config, Arc::new(store), forwarded).await?;
         let member = Arc::new(Member {
@@ -196,6 +199,7 @@ impl Member {
             leaving: AtomicBool::new(false),
             pulses: AtomicU64::new(0),
             pulse_now: Notify::new(),
+            mending,
             epoch: watch::channel(0).0,
             bell: Notify::new(),
             stopping: watch::channel(false).0,
@@ -218,6 +222,8 @@ impl Member {
         tokio::spawn(Arc::clone(self).keep_replicas());
         tokio::spawn(Arc::clone(self).keep_purging());
         tokio::spawn(Arc::clone(self).keep_clocks());
+        tokio::spawn(Arc::clone(self).keep_scrubbing());
+        tokio::spawn(Arc::clone(self).keep_mending());
         tokio::spawn(Arc::clone(self).reconcile());
     }
 
@@ -508,39 +514,6 @@ impl Member {
     pub(super) fn led(&self, shard: ShardId) -> Result<Led, NodeError> {
         let group = self.node.group(shard)?;
         super::pulse::led(&group).ok_or(Error::NotLeader { leader: None }.into())
-    }
-
-    /// Lets somebody in who is no node yet, by way of the leader of the meta group.
-    async fn let_in(self: &Arc<Self>, applicant: Applicant) -> Answer {
-        self.ask_meta(Question::Join(applicant)).await
-    }
-
-    /// Makes a node of an applicant; the same one if it asks twice.
-    async fn admit(&self, applicant: &Applicant) -> Result<Welcome, NodeError> {
-        let incarnation = Incarnation(applicant.incarnation);
-        let find = |topology: &Topology| {
-            topology.nodes().find(|node| node.incarnation == incarnation).cloned()
-        };
-        let newcomer = |topology: &Topology| {
-            let known = find(topology);
-            if let Some(gone) = known.as_ref().filter(|node| node.state == NodeState::Gone) {
-                return Err(NodeError::Refused(format!(
-                    "it was node {}, which was given up: empty the directory and let it join anew",
-                    gone.id
-                )));
-            }
-            Ok(Change::AddNode(NewNode {
-                id: known.map_or(topology.next_node(), |node| node.id),
-                incarnation,
-                client: applicant.client.parse()?,
-                peer: applicant.peer.parse()?,
-                zone: applicant.zone.as_deref().map(str::parse).transpose()?,
-            }))
-        };
-        let topology = self.change(newcomer).await?;
-        let node = find(&topology).ok_or(NodeError::NoLeader)?.id;
-        let ClusterId(cluster) = topology.cluster();
-        Ok(Welcome { cluster, node: node.0, topology: topology.encode() })
     }
 
     /// Ends its groups.

@@ -78,6 +78,18 @@ pub struct Applicant {
     pub peer: String,
     /// What it shares a fate with.
     pub zone: Option<String>,
+    /// The node that its directory was, if it takes that one's place because the store is damaged.
+    #[serde(default)]
+    pub replaces: Option<Former>,
+}
+
+/// A node whose store is damaged, and which is given up for a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    /// Its id.
+    pub node: u64,
+    /// Its directory's incarnation.
+    pub incarnation: u64,
 }
 
 /// What a new node has to know.

@@ -11,6 +11,7 @@
 //!   it leads.
 //! - Keys that begin with [`reserved::PREFIX`] are the server's own: no client reads or writes them.
 
+mod admission;
 mod card;
 mod clocks;
 mod error;
@@ -18,7 +19,9 @@ mod following;
 mod founding;
 mod handover;
 mod heard;
+mod joining;
 mod member;
+pub(crate) mod mending;
 mod messages;
 mod node;
 mod orders;
@@ -26,6 +29,7 @@ pub(crate) mod passing;
 mod pulse;
 mod purge;
 mod reconciler;
+pub(crate) mod replacement;
 mod replicas;
 mod report;
 pub mod reserved;

@@ -18,24 +18,21 @@ use std::time::Duration;
 
 use aryavarth::KvStore;
 use aryavarth_cluster::{Address, ClusterId, NodeId, ShardId, Topology, Zone};
-use aryavarth_replication::{Introduction, Secret, Timing, Tls, introduce};
+use aryavarth_replication::{Secret, Timing, Tls, introduce};
 use bytes::Bytes;
 use tokio::runtime::{Handle, Runtime};
 
-use super::card::{Card, Holding, Phase, draw};
+use super::card::{Card, Phase, draw};
 use super::error::NodeError;
 use super::member::Member;
-use super::messages::{Answer, Applicant, Question, decode, encode};
-use super::{Seats, Start, Views, saved};
+use super::messages::{Question, encode};
+use super::{Seats, Start, Views, joining, saved};
+use crate::config::OnDamage;
 
 /// Threads for what waits for other nodes.
 const THREADS: usize = 2;
-/// How long a member may take to let a node in.
-const WELCOME: Duration = Duration::from_secs(10);
 /// How long somebody may take to say who it is.
 const GREETING: Duration = Duration::from_millis(500);
-/// How long a node waits before it asks again.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// What is done later.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -47,6 +44,9 @@ pub trait Host: Send + Sync + 'static {
 
     /// Answers requests of a client that `from` passes on.
     fn answer(&self, from: NodeId, requests: Bytes) -> Later<Bytes>;
+
+    /// Has the leader of a shard answer a request that may be made twice.
+    fn ask_leader(&self, shard: ShardId, request: Vec<u8>) -> Later<Vec<u8>>;
 
     /// What may be set while the node runs.
     fn policy(&self) -> Policy;
@@ -81,6 +81,10 @@ pub struct Policy {
     pub lost_after: Option<Duration>,
     /// Entries that are kept for who falls behind.
     pub log_keep: u64,
+    /// In which time all records are read to look for damage; none for never.
+    pub scrub_period: Option<Duration>,
+    /// What is done with a store whose damage cannot be mended.
+    pub on_damage: OnDamage,
 }
 
 /// What all parts of a node share.
@@ -184,6 +188,9 @@ impl ClusterNode {
                 );
                 Ok(())
             }
+            (Some(Card { phase: Phase::Replacing { .. }, .. }), _) => Err(not_now(
+                "its store is damaged, and waits to be replaced: start it with `on-damage` set to `replace`",
+            )),
             (Some(card @ Card { phase: Phase::Member { node, .. }, .. }), _) => {
                 self.check_alone(&card, node).await?;
                 self.become_member(card, None).await
@@ -218,24 +225,19 @@ impl ClusterNode {
             return Ok(());
         };
         let question = encode(&Question::Overview);
-        match introduce(self.introduction(card, GREETING), &noted, question).await {
+        match introduce(
+            joining::introduction(options, card.incarnation, GREETING),
+            &noted,
+            question,
+        )
+        .await
+        {
             Ok((there, _)) if (there.node, there.incarnation) == (node, card.incarnation) => {
                 Err(NodeError::Refused(format!(
                     "node {node} runs at {noted} already: a directory must not be copied"
                 )))
             }
             _ => Ok(()),
-        }
-    }
-
-    fn introduction(&self, card: &Card, within: Duration) -> Introduction {
-        let options = &self.around.options;
-        Introduction {
-            incarnation: card.incarnation,
-            secret: options.secret.clone(),
-            tls: options.tls.clone(),
-            from: options.peer.ip(),
-            within,
         }
     }
 
@@ -273,7 +275,8 @@ impl ClusterNode {
     }
 
     async fn join(self: &Arc<Self>, member: &str) -> Result<(), NodeError> {
-        let directory = &self.around.options.directory;
+        let options = &self.around.options;
+        let directory = &options.directory;
         let card = match Card::read(directory)? {
             Some(card) => card,
             None => {
@@ -282,56 +285,9 @@ impl ClusterNode {
                 card
             }
         };
-        let mut said = String::new();
-        let welcome = loop {
-            match self.ask_to_join(&card, member).await {
-                Ok(welcome) => break welcome,
-                Err(
-                    error @ (NodeError::Refused(_)
-                    | NodeError::Replication(aryavarth_replication::Error::Refused(_))),
-                ) => return Err(error),
-                Err(error) => {
-                    let text = error.to_string();
-                    if text != said {
-                        tracing::warn!(member, error = text, "not let in yet; trying on");
-                        said = text;
-                    }
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
-        };
-        let topology = Topology::decode(&welcome.topology)?;
-        let (cluster, node) = (ClusterId(welcome.cluster), NodeId(welcome.node));
-        let phase =
-            Phase::Member { cluster, node, shards: topology.shards(), replicas: Holding::Nothing };
-        let card = Card { phase, ..card };
-        // First, so that whoever is a member knows where others are.
-        saved::write(directory, &topology);
-        card.write(directory)?;
-        tracing::info!(%cluster, %node, "joined the cluster");
+        let welcome = joining::ask(options, card.incarnation, None, &[member.to_owned()]).await?;
+        let (card, topology) = joining::settle(directory, card.incarnation, &welcome)?;
         self.become_member(card, Some(topology)).await
-    }
-
-    async fn ask_to_join(
-        &self,
-        card: &Card,
-        member: &str,
-    ) -> Result<super::messages::Welcome, NodeError> {
-        let options = &self.around.options;
-        let applicant = Applicant {
-            incarnation: card.incarnation.0,
-            client: options.client.to_string(),
-            peer: options.peer.to_string(),
-            zone: options.zone.as_ref().map(Zone::to_string),
-        };
-        let body = encode(&Question::Join(applicant));
-        let (_, answer) = introduce(self.introduction(card, WELCOME), member, body).await?;
-        match decode(&answer) {
-            Some(Answer::Welcome(welcome)) => Ok(welcome),
-            Some(Answer::Refused(why)) => Err(NodeError::Refused(why)),
-            Some(Answer::Later(why)) => Err(NodeError::Later(why)),
-            _ => Err(NodeError::Refused("the member answered something else".to_owned())),
-        }
     }
 
     /// What it is as a member; none as long as it is none.

@@ -103,6 +103,8 @@ impl Member {
         if self.node.failure().is_some() || self.is_stopping() || !self.has_room() {
             return Ok(());
         }
+        // It may be damage that it stopped at.
+        self.mending.look();
         let _keeping = self.keeping.lock().await;
         let group = self.node.reopen_group(shard).await?;
         self.seat(&group);
@@ -118,7 +120,9 @@ impl Member {
     /// Removes the keys of a shard that has no replica here.
     async fn clear(&self, shard: ShardId) -> Result<(), NodeError> {
         let Some(shards) = self.around.seats.shards() else { return Ok(()) };
-        let store = EngineStore::new(self.around.store.clone(), reserved::owner(shards));
+        let mending = Arc::clone(&self.mending);
+        let store = EngineStore::new(self.around.store.clone(), reserved::owner(shards))
+            .with_alarm(Arc::new(move || mending.look()));
         let work = tokio::task::spawn_blocking(move || store.remove(shard, store.newest()?));
         let failed = |error: tokio::task::JoinError| NodeError::System {
             operation: "remove the keys of a shard",

@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 use super::card::{self, Card};
 use super::error::NodeError;
 use super::node::{ClusterNode, ClusterOptions, Host, Later, Policy, runtime};
+use super::passing::{Harm, Passed, pass_on};
 use super::{Clustered, Seats, Start, Views};
 use crate::config::Config;
 use crate::metrics::LogMetrics;
@@ -173,6 +174,8 @@ impl Policy {
         Policy {
             lost_after: config.node_lost_after.above_zero(),
             log_keep: u64::from(config.raft_log_keep),
+            scrub_period: config.scrub_period.above_zero(),
+            on_damage: config.on_damage,
         }
     }
 }
@@ -208,6 +211,15 @@ impl Host for ServerHost {
             let Some(server) = server else { return Bytes::new() };
             answer_parcel(&server, from, &requests).await
         })
+    }
+
+    fn ask_leader(&self, shard: ShardId, request: Vec<u8>) -> Later<Vec<u8>> {
+        let Some(server) = self.0.upgrade() else {
+            return Box::pin(std::future::ready(Vec::new()));
+        };
+        let (protocol, harm) = (Protocol::Two, Harm::None);
+        let passed = Passed { shard, requests: request, protocol, harm, skipped: 0 };
+        Box::pin(pass_on(server, passed))
     }
 
     fn policy(&self) -> Policy {

@@ -188,7 +188,12 @@ impl<'s> Context<'_, 's> {
                 return Ok(answer);
             }
         }
-        Ok(self.turn.reader.read(key, take)?)
+        self.turn.reader.read(key, take).map_err(|error| {
+            if error.is_damage() {
+                self.turn.server.note_damage(key);
+            }
+            error.into()
+        })
     }
 
     /// Whether all records of `keys` can be read, asked before the first of several writes that need

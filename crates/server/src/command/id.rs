@@ -175,6 +175,7 @@ pub enum CommandId {
     ClusterCountFailureReports,
     ClusterReplicas,
     ClusterSlaves,
+    ClusterRepair,
     ClusterStatus,
     ClusterDrain,
     ClusterUndrain,

@@ -228,6 +228,7 @@ fn dispatch(cx: &mut Context<'_, '_>, args: Args<'_>, reply: &mut Reply<'_>) -> 
         Id::ClusterLinks => cluster::links(cx, args, reply),
         Id::ClusterCountFailureReports => cluster::count_failure_reports(cx, args, reply),
         Id::ClusterReplicas | Id::ClusterSlaves => cluster::replicas(cx, args, reply),
+        Id::ClusterRepair => cluster::repair(cx, args, reply),
         Id::ClusterStatus => cluster::status(cx, args, reply),
         Id::ClusterDrain => cluster::drain(cx, args, reply),
         Id::ClusterUndrain => cluster::undrain(cx, args, reply),

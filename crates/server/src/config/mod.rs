@@ -43,5 +43,6 @@ pub use setting::{Bounds, Flag, PREFIX, Reach, Secrecy, Section, Setting, flags}
 pub use table::{Config, SETTINGS};
 pub use types::{
     Absence, BindAddress, Bytes, ClientCertificates, FileMode, LogFormat, LogLevel, Microseconds,
-    Milliseconds, OutputLimit, Reads, Routing, Seconds, Secret, Span, Switch, TlsVersion, UserLine,
+    Milliseconds, OnDamage, OutputLimit, Reads, Routing, Seconds, Secret, Span, Switch, TlsVersion,
+    UserLine,
 };

@@ -16,7 +16,8 @@ use super::kind::Kind;
 use super::setting::{Bounds, Reach, Section, Setting};
 use super::types::{
     BindAddress, Bytes, ClientCertificates, FileMode, LogFormat, LogLevel, Microseconds,
-    Milliseconds, OutputLimit, Reads, Routing, Seconds, Secret, Span, Switch, TlsVersion, UserLine,
+    Milliseconds, OnDamage, OutputLimit, Reads, Routing, Seconds, Secret, Span, Switch, TlsVersion,
+    UserLine,
 };
 
 /// Most seconds and entries that Redis takes.
@@ -153,6 +154,12 @@ settings! {
             Span(std::time::Duration::from_secs(600)), [0, 86_400_000] "", Live;
         /// Entries of a shard's Raft log that are kept for followers that fall behind
         "raft-log-keep" raft_log_keep: u32 = 10_000, [0, 100_000_000] "entries", Live;
+        /// Time in which a node reads all its records once to look for damage; 0s for never
+        "scrub-period" scrub_period: Span =
+            Span(std::time::Duration::from_secs(604_800)), [0, 2_592_000_000] "", Live;
+        /// What a node does when its store is damaged and that cannot be mended in place: replace (it is
+        /// given up, and its directory becomes a new node, filled by the others), stop
+        "on-damage" on_damage: OnDamage = OnDamage::Replace, Live;
     }
     Observation {
         /// Address of the pages for operators: health, metrics, console; nothing for none

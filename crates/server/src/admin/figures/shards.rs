@@ -6,6 +6,7 @@
 //! | `aryavarth_shard_follower_*{shard,node}` | the leader, of each follower |
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aryavarth_replication::{EntryId, EntryIndex, GroupStatus, Role};
 use prometheus_client::metrics::MetricType;
@@ -35,6 +36,7 @@ fn of_node(page: &mut Page<'_>, cluster: &Clustered, statuses: &[GroupStatus]) -
         None,
         leaderless,
     )?;
+    of_damage(page, cluster)?;
     let view = cluster.views.newest();
     let (Some(topology), Some(node)) = (&view.topology, view.myself) else { return Ok(()) };
     page.gauge("aryavarth_cluster_node", "The number of this node", None, node.0)?;
@@ -44,6 +46,30 @@ fn of_node(page: &mut Page<'_>, cluster: &Clustered, statuses: &[GroupStatus]) -
         "Changes of the topology known here",
         None,
         topology.epoch().0,
+    )
+}
+
+fn of_damage(page: &mut Page<'_>, cluster: &Clustered) -> fmt::Result {
+    let member = cluster.node.get().and_then(|node| node.member());
+    let Some(counts) = member.map(|member| member.mending_counts()) else { return Ok(()) };
+    let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    page.counter(
+        "aryavarth_scrubbed_bytes",
+        "Bytes of the log that were read to look for damage",
+        None,
+        get(&counts.scrubbed),
+    )?;
+    page.counter(
+        "aryavarth_damaged_records",
+        "Damaged records that were found",
+        None,
+        get(&counts.found),
+    )?;
+    page.counter(
+        "aryavarth_mended_records",
+        "Damaged records that were mended from other replicas",
+        None,
+        get(&counts.mended),
     )
 }
 

@@ -18,6 +18,7 @@ use crate::cluster::member::Member;
 use crate::cluster::{
     ClusterNode, ClusterOptions, Host, Later, NodeError, Policy, Seats, Start, Views, runtime,
 };
+use crate::config::OnDamage;
 
 /// How long anything may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -38,8 +39,13 @@ impl Host for FakeHost {
         Box::pin(std::future::ready(requests))
     }
 
+    fn ask_leader(&self, _shard: ShardId, _request: Vec<u8>) -> Later<Vec<u8>> {
+        Box::pin(std::future::ready(b"-CLUSTERDOWN There are no clients here".to_vec()))
+    }
+
     fn policy(&self) -> Policy {
-        Policy { lost_after: self.lost_after, log_keep: 100 }
+        let (scrub_period, on_damage) = (None, OnDamage::Replace);
+        Policy { lost_after: self.lost_after, log_keep: 100, scrub_period, on_damage }
     }
 
     fn end(&self, why: &str) {

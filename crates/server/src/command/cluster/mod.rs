@@ -205,6 +205,22 @@ pub(super) fn asking(
     Ok(())
 }
 
+/// `CLUSTER REPAIR key`: the value goes through the log again, so that a replica of which the record is
+/// damaged has another one. Nodes ask this of one another.
+pub(super) fn repair(
+    cx: &mut Context<'_, '_>,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> CommandResult {
+    cluster(cx)?;
+    let value = cx.value(&args[2])?;
+    if let Some(value) = &value {
+        cx.set(&args[2], &value.bytes, value.expires_at)?;
+    }
+    reply.integer(i64::from(value.is_some()));
+    Ok(())
+}
+
 /// `CLUSTER STATUS`
 pub(super) fn status(
     cx: &mut Context<'_, '_>,

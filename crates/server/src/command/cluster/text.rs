@@ -73,6 +73,8 @@ pub(in crate::command) fn help(
             "    Spread leaders again, without regard to earlier transfers.",
             "REMOVE <node-id> [LOST]",
             "    As DRAIN; or remove a node that is lost for good.",
+            "REPAIR <key>",
+            "    Write the value of <key> again, so that every replica has an intact record of it.",
             "REPLICAS <node-id>",
             "    Return the nodes that follow in shards which <node-id> leads.",
             "REPLICATION-FACTOR <1|3|5>",

@@ -1,6 +1,6 @@
 //! Documentation: commands about the cluster.
 
-use super::{CommandDocs, Id, block, doc, integer, one_of, string, token};
+use super::{CommandDocs, Id, block, doc, integer, key, one_of, string, token};
 
 /// One for each command of the group.
 pub const DOCS: &[CommandDocs] = &[
@@ -107,6 +107,13 @@ pub const DOCS: &[CommandDocs] = &[
         &[string("node-id")],
     )
     .deprecated("5.0.0", "`CLUSTER REPLICAS`"),
+    doc(
+        Id::ClusterRepair,
+        "Write the value of a key again, so that every replica has an intact record of it",
+        "7.2.0",
+        "O(1)",
+        &[key("key", 0)],
+    ),
     doc(
         Id::ClusterStatus,
         "Return all of the cluster for its operator, as JSON",

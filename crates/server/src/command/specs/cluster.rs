@@ -1,6 +1,6 @@
 //! Commands about the cluster.
 
-use super::keys::NONE;
+use super::keys::{NONE, UPDATE_SECOND};
 use super::{CommandSpec, Id, row};
 
 /// Those for operators wait for other nodes, so they have no place in a transaction.
@@ -27,6 +27,7 @@ const CLUSTER: &[CommandSpec] = &[
     ),
     row(Id::ClusterReplicas, "cluster|replicas", 3, "admin stale", "", NONE),
     row(Id::ClusterSlaves, "cluster|slaves", 3, "admin stale", "", NONE),
+    row(Id::ClusterRepair, "cluster|repair", 3, "write admin noscript", "", UPDATE_SECOND),
     row(Id::ClusterStatus, "cluster|status", 2, "admin stale", "", NONE),
     row(Id::ClusterDrain, "cluster|drain", 3, OPERATOR, "", NONE),
     row(Id::ClusterUndrain, "cluster|undrain", 3, OPERATOR, "", NONE),

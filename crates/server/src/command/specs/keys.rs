@@ -21,6 +21,7 @@ pub const READ_ALL: &[KeySpec] = &[keys("RO access", 1, ALL)];
 pub const READ_UPDATE: &[KeySpec] = &[keys("RW access update", 1, FIRST)];
 pub const VARIABLE: &[KeySpec] = &[keys("RW access update variable_flags", 1, FIRST)];
 pub const UPDATE: &[KeySpec] = &[keys("RW update", 1, FIRST)];
+pub const UPDATE_SECOND: &[KeySpec] = &[keys("RW access update", 2, FIRST)];
 pub const EXTEND: &[KeySpec] = &[keys("RW insert", 1, FIRST)];
 pub const TAKE: &[KeySpec] = &[keys("RW access delete", 1, FIRST)];
 pub const REMOVE_IF: &[KeySpec] = &[keys("RW delete", 1, FIRST)];

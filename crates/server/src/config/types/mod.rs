@@ -10,4 +10,6 @@ pub use addresses::{Absence, BindAddress};
 pub use numbers::{Bytes, FileMode, Microseconds, Milliseconds, Seconds, Span};
 pub use output::OutputLimit;
 pub use secrets::{Secret, UserLine};
-pub use words::{ClientCertificates, LogFormat, LogLevel, Reads, Routing, Switch, TlsVersion};
+pub use words::{
+    ClientCertificates, LogFormat, LogLevel, OnDamage, Reads, Routing, Switch, TlsVersion,
+};

@@ -74,6 +74,16 @@ words! {
 }
 
 words! {
+    /// What a node does when its store is damaged and that cannot be mended in place.
+    pub enum OnDamage {
+        /// It has itself given up, and its directory becomes a new node.
+        Replace = "replace",
+        /// It does not start, or goes on with what is intact, until an operator has looked at it.
+        Stop = "stop",
+    }
+}
+
+words! {
     /// How a leader makes sure that it still leads when it answers a read.
     pub enum Reads {
         /// By its lease.
@@ -100,7 +110,7 @@ macro_rules! kinds_of_words {
     )+};
 }
 
-kinds_of_words!(ClientCertificates, LogLevel, LogFormat, Reads, Routing);
+kinds_of_words!(ClientCertificates, LogLevel, LogFormat, OnDamage, Reads, Routing);
 
 impl Kind for Switch {
     const SHAPE: &'static str = "yes or no; true or false in the file";

@@ -1,0 +1,209 @@
+//! Bits that turn over on the disks of nodes: never answered, and mended from the other nodes.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::client::{Client, Connection, Outcome, Reply};
+use crate::load::Load;
+use crate::nodes::{Cluster, PATIENCE};
+
+const KEYS: usize = 60;
+/// The exit codes of a node that may not run, and of a store that is damaged.
+const REFUSED: Option<i32> = Some(14);
+const DAMAGED: Option<i32> = Some(3);
+
+fn key(number: usize) -> String {
+    format!("key <{number}>")
+}
+
+fn value(number: usize) -> String {
+    format!("value <{number}> {}", "x".repeat(100))
+}
+
+fn write(cluster: &Cluster) {
+    let mut client = Client::new(cluster.addresses());
+    for number in 0..KEYS {
+        await_that("a key is not written", || {
+            let outcome = client.ask(&["SET", &key(number), &value(number)]);
+            matches!(outcome, Outcome::Answered(Reply::Text(_)))
+        });
+    }
+    // All replicas have them.
+    for node in 0..3 {
+        await_read(cluster, node);
+    }
+}
+
+fn await_that(what: &str, mut is: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is() {
+        assert!(begun.elapsed() < PATIENCE, "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// What a node itself has of a key.
+fn read(cluster: &Cluster, node: usize, number: usize) -> Option<Reply> {
+    let mut connection = Connection::open(cluster.address(node)).ok()?;
+    connection.ask(&["READONLY"]).ok()?;
+    connection.ask(&["GET", &key(number)]).ok()
+}
+
+/// Waits until a node itself has all keys, and never has another value.
+fn await_read(cluster: &Cluster, node: usize) {
+    for number in 0..KEYS {
+        await_that(&format!("node {node} does not have {}", key(number)), || {
+            match read(cluster, node, number) {
+                Some(Reply::Bytes(bytes)) => {
+                    assert_eq!(bytes, value(number).as_bytes());
+                    true
+                }
+                _ => false,
+            }
+        });
+    }
+}
+
+/// Turns over a bit of these bytes in the log of a node.
+fn rot(cluster: &Cluster, node: usize, bytes: &str) {
+    let (path, place) = find(&cluster.store(node).join("logs"), bytes);
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, place).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], place).unwrap();
+}
+
+fn find(folder: &Path, bytes: &str) -> (PathBuf, u64) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let contents = std::fs::read(&path).unwrap();
+        let place = contents.windows(bytes.len()).position(|part| part == bytes.as_bytes());
+        if let Some(place) = place {
+            return (path, place as u64);
+        }
+    }
+    panic!("{bytes} is not in {}", folder.display());
+}
+
+/// The node that answers for a key.
+fn leader(cluster: &Cluster, number: usize) -> usize {
+    let leads = |node: &usize| {
+        let mut connection = Connection::open(cluster.address(*node)).unwrap();
+        matches!(connection.ask(&["GET", &key(number)]).unwrap(), Reply::Bytes(_))
+    };
+    (0..3).find(leads).unwrap()
+}
+
+#[test]
+fn the_scrub_finds_what_rots_and_has_it_mended() {
+    let cluster = Cluster::plan(3, 4).with(&["--scrub-period", "1s"]).begun();
+    write(&cluster);
+    let load = Load::start(&cluster);
+    load.await_more(200);
+    // On every node, so that leaders and followers are among them.
+    for number in 0..12 {
+        rot(&cluster, number % 3, &value(number));
+    }
+    for node in 0..3 {
+        await_that(&format!("node {node} does not mend: {}", cluster.said(node)), || {
+            cluster.has_said(node, "was mended from another replica") >= 4
+        });
+        await_read(&cluster, node);
+    }
+    load.await_more(200);
+    load.judge(&cluster);
+}
+
+#[test]
+fn a_read_that_meets_damage_is_told_and_the_next_one_is_answered() {
+    let cluster = Cluster::plan(3, 4).with(&["--scrub-period", "0s"]).begun();
+    write(&cluster);
+    let leader = leader(&cluster, 7);
+    rot(&cluster, leader, &value(7));
+    let mut connection = Connection::open(cluster.address(leader)).unwrap();
+    let reply = connection.ask(&["GET", &key(7)]).unwrap();
+    assert!(matches!(&reply, Reply::Error(error) if error.starts_with("IOERR ")), "{reply:?}");
+    let mut client = Client::new(cluster.addresses());
+    await_that("the key is not mended", || match client.ask(&["GET", &key(7)]) {
+        Outcome::Answered(Reply::Bytes(bytes)) => {
+            assert_eq!(bytes, value(7).as_bytes());
+            true
+        }
+        _ => false,
+    });
+    await_read(&cluster, leader);
+}
+
+#[test]
+fn a_node_that_cannot_open_its_store_is_replaced_once_the_others_allow_it() {
+    let mut cluster = Cluster::start(3, 4);
+    write(&cluster);
+    let load = Load::start(&cluster);
+    load.await_more(200);
+    cluster.kill(1);
+    rot(&cluster, 1, &value(20));
+    // Two of three are away: nobody may give up anything.
+    cluster.kill(2);
+    cluster.run(1);
+    await_that("it does not ask the others", || cluster.has_said(1, "not let in yet") > 0);
+    assert!(cluster.store(1).join("logs").exists());
+    cluster.run(2);
+    cluster.await_whole();
+    let aside = cluster.store(1).join("damaged-node-2");
+    assert!(aside.join("logs").exists() && aside.join("cluster.toml").exists());
+    cluster.await_status(0, "the old node is not forgotten", |status| {
+        let nodes = status["nodes"].as_array().unwrap();
+        let mut ids: Vec<_> = nodes.iter().map(|node| node["id"].as_u64().unwrap()).collect();
+        ids.sort_unstable();
+        ids == [1, 3, 4]
+    });
+    await_read(&cluster, 1);
+    load.await_more(200);
+    load.judge(&cluster);
+    // It is a node like any other from here on.
+    cluster.kill(1);
+    cluster.run(1);
+    cluster.await_whole();
+}
+
+#[test]
+fn damage_that_hides_a_key_ends_the_node_and_its_next_start_replaces_it() {
+    let mut cluster = Cluster::plan(3, 4).with(&["--scrub-period", "1s"]).begun();
+    write(&cluster);
+    let load = Load::start(&cluster);
+    load.await_more(200);
+    rot(&cluster, 2, &key(33));
+    assert_eq!(cluster.await_end(2), REFUSED, "{}", cluster.said(2));
+    assert!(cluster.has_said(2, "cannot be mended in place") > 0, "{}", cluster.said(2));
+    cluster.run(2);
+    cluster.await_whole();
+    await_read(&cluster, 2);
+    load.await_more(200);
+    load.judge(&cluster);
+}
+
+#[test]
+fn what_nobody_else_has_is_not_given_up() {
+    for settings in [&["--on-damage", "replace"], &["--on-damage", "stop"]] {
+        let mut cluster = Cluster::plan(1, 2).with(settings).begun();
+        let mut client = Client::new(cluster.addresses());
+        for number in 0..KEYS {
+            client.ask(&["SET", &key(number), &value(number)]);
+        }
+        cluster.kill(0);
+        let card = std::fs::read(cluster.store(0).join("cluster.toml")).unwrap();
+        rot(&cluster, 0, &value(20));
+        let (client, peer) = (cluster.address(0).to_owned(), cluster.peer(0).to_owned());
+        let mut command = cluster.serve(&cluster.store(0), &client, &peer);
+        let output = command.stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), DAMAGED, "{said}");
+        assert!(said.contains("damage in "), "{said}");
+        assert_eq!(said.contains("has the only replica"), settings[1] == "replace", "{said}");
+        assert_eq!(std::fs::read(cluster.store(0).join("cluster.toml")).unwrap(), card);
+        assert!(cluster.store(0).join("logs").exists());
+    }
+}

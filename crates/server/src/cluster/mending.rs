@@ -1,0 +1,270 @@
+//! Damage to records: looked for, and mended from the other replicas.
+//!
+//! ```text
+//!  scrub ──────────▶ key ─▶ does this node lead the shard? ─ yes ─▶ hand over: its own copy is no good
+//!  a read that ────▶  │                                   ◀──┘
+//!  meets damage       └─▶ CLUSTER REPAIR at the leader: the value goes through the log again,
+//!                         and every replica has a new record of it
+//!
+//!  no key can be told, or it is the server's own ─▶ the node ends, to be replaced at its next start
+//! ```
+//!
+//! A repair is a write like any other, evaluated in its order: it cannot undo one, and it is acknowledged
+//! by a majority.
+//!
+//! # Invariants
+//! - A damaged record is never answered, mended or not.
+//! - A node ends because of damage only if each of its groups has a majority without it.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aryavarth::{Condition, Rotten, Scrub, Walked};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::error::NodeError;
+use super::member::Member;
+use super::{replacement, reserved};
+use crate::config::OnDamage;
+
+/// Bytes that are read at once.
+const STEP: u64 = 1 << 20;
+/// The least between two steps.
+const BREATH: Duration = Duration::from_millis(5);
+/// Between two looks at the settings, and before what failed is tried again.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How long a repair may take to arrive here.
+const ARRIVAL: Duration = Duration::from_secs(5);
+const GLANCE: Duration = Duration::from_millis(10);
+/// Keys that wait to be mended, at most: the next scrub finds the others.
+const MOST: usize = 4096;
+
+/// The damage that was found on a node.
+#[derive(Debug, Default)]
+pub(crate) struct Mending {
+    keys: Mutex<BTreeSet<Vec<u8>>>,
+    noted: Notify,
+    wanted: Notify,
+    /// What was done since the node started.
+    pub counts: Counts,
+}
+
+/// What was done since the node started.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// Bytes that were read to look for damage.
+    pub scrubbed: AtomicU64,
+    /// Damaged records that were found.
+    pub found: AtomicU64,
+    /// Those of them that were mended.
+    pub mended: AtomicU64,
+}
+
+impl Mending {
+    fn keys(&self) -> MutexGuard<'_, BTreeSet<Vec<u8>>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the record of `key` was found damaged; says whether that is new.
+    pub(crate) fn note(&self, key: &[u8]) -> bool {
+        let mut keys = self.keys();
+        let is_new = keys.len() < MOST && !keys.contains(key) && keys.insert(key.to_vec());
+        drop(keys);
+        if is_new {
+            self.counts.found.fetch_add(1, Ordering::Relaxed);
+            self.noted.notify_one();
+        }
+        is_new
+    }
+
+    /// The next key to be mended, so that all have their turn.
+    fn next(&self, tried: &[u8]) -> Option<Vec<u8>> {
+        let keys = self.keys();
+        let later = keys.range::<[u8], _>((Bound::Excluded(tried), Bound::Unbounded)).next();
+        later.or_else(|| keys.first()).cloned()
+    }
+
+    /// Has everything be looked through now.
+    pub(super) fn look(&self) {
+        self.wanted.notify_one();
+    }
+}
+
+impl Member {
+    /// What was found and mended since the node started.
+    pub(crate) fn mending_counts(&self) -> &Counts {
+        &self.mending.counts
+    }
+
+    /// Notes that a record was found damaged by a read.
+    pub(crate) fn note_damage(&self, key: &[u8]) {
+        if self.mending.note(key) {
+            tracing::error!("a record that was read is damaged; it will be mended");
+        }
+    }
+
+    pub(super) async fn keep_scrubbing(self: Arc<Self>) {
+        let mut last = Instant::now();
+        while !self.is_stopping() {
+            let mut period = self.around.host.policy().scrub_period;
+            tokio::select! {
+                () = self.rest(PAUSE.min(period.unwrap_or(PAUSE))) => {
+                    if period.is_none_or(|period| last.elapsed() < period) {
+                        continue;
+                    }
+                }
+                () = self.mending.wanted.notified() => period = None,
+            }
+            // Without haste, unless somebody waits for it.
+            if let Err(error) = self.scrub(period.unwrap_or_default()).await {
+                tracing::warn!(%error, "the records were not looked through");
+            }
+            last = Instant::now();
+        }
+    }
+
+    /// Reads all records, within about `span`.
+    async fn scrub(&self, span: Duration) -> Result<(), NodeError> {
+        let mut scrub = self.around.store.begin_scrub()?;
+        let steps = u32::try_from(scrub.left() / STEP + 1).unwrap_or(u32::MAX);
+        let rest = (span / steps).max(BREATH);
+        while !self.is_stopping() {
+            let left = scrub.left();
+            let (walked, found);
+            (scrub, walked, found) = self.scrub_step(scrub).await?;
+            self.mending.counts.scrubbed.fetch_add(left - scrub.left(), Ordering::Relaxed);
+            for rotten in found {
+                self.take_note(rotten);
+            }
+            match walked {
+                Ok(Walked::Whole) => return Ok(()),
+                Ok(Walked::Partly) => {}
+                Err(error) => tracing::error!(%error, "a part of the log cannot be read"),
+            }
+            self.rest(rest).await;
+        }
+        Ok(())
+    }
+
+    async fn scrub_step(
+        &self,
+        mut scrub: Scrub,
+    ) -> Result<(Scrub, aryavarth::Result<Walked>, Vec<Rotten>), NodeError> {
+        let store = self.around.store.clone();
+        let step = tokio::task::spawn_blocking(move || {
+            let mut found = Vec::new();
+            let walked = store.scrub(&mut scrub, STEP, |rotten| found.push(rotten));
+            (scrub, walked, found)
+        });
+        step.await.map_err(|error| NodeError::System {
+            operation: "look for damage",
+            detail: error.to_string(),
+        })
+    }
+
+    fn take_note(&self, rotten: Rotten) {
+        match rotten.key {
+            Some(key) if !reserved::is_reserved(&key) => {
+                if self.mending.note(&key) {
+                    tracing::error!(error = %rotten.error, "a record is damaged; it will be mended");
+                }
+            }
+            _ => {
+                self.mending.counts.found.fetch_add(1, Ordering::Relaxed);
+                self.end_as_damaged(&rotten.error);
+            }
+        }
+    }
+
+    pub(super) async fn keep_mending(self: Arc<Self>) {
+        let mut tried = Vec::new();
+        while !self.is_stopping() {
+            let Some(key) = self.mending.next(&tried) else {
+                tokio::select! {
+                    () = self.mending.noted.notified() => {}
+                    () = self.rest(PAUSE) => {}
+                }
+                continue;
+            };
+            match self.mend(&key).await {
+                Ok(()) => {
+                    self.mending.counts.mended.fetch_add(1, Ordering::Relaxed);
+                    self.mending.keys().remove(&key);
+                    tracing::warn!("a damaged record was mended from another replica");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a damaged record is not mended yet; trying on");
+                    self.rest(PAUSE).await;
+                }
+            }
+            tried = key;
+        }
+    }
+
+    /// Has a key's value written anew, if its record here is damaged; returns once it is intact.
+    async fn mend(self: &Arc<Self>, key: &[u8]) -> Result<(), NodeError> {
+        let shards = self.around.seats.shards().ok_or(NodeError::NoCluster)?;
+        let shard = reserved::group_of(shards, key);
+        match self.around.store.condition(key)? {
+            Condition::Intact => return Ok(()),
+            Condition::Replaceable(_) => {}
+            Condition::Unreadable(error) => {
+                self.end_as_damaged(&error);
+                return Err(error.into());
+            }
+        }
+        // Without a group it is what a replica has left behind, and about to be removed.
+        let Ok(group) = self.node.group(shard) else { return Ok(()) };
+        if let Some(to) = self.successor(&group) {
+            tracing::warn!(%shard, %to, "a record of a shard led here is damaged: another node leads it");
+            self.hand_over(shard, to).await?;
+        }
+        let length = key.len();
+        let mut request =
+            format!("*3\r\n$7\r\nCLUSTER\r\n$6\r\nREPAIR\r\n${length}\r\n").into_bytes();
+        request.extend_from_slice(key);
+        request.extend_from_slice(b"\r\n");
+        let reply = self.around.host.ask_leader(shard, request).await;
+        if !reply.starts_with(b":") {
+            return Err(NodeError::Later(String::from_utf8_lossy(reply.trim_ascii()).into_owned()));
+        }
+        let deadline = Instant::now() + ARRIVAL;
+        while !matches!(self.around.store.condition(key)?, Condition::Intact) {
+            if Instant::now() >= deadline {
+                return Err(NodeError::Later("the repair has not arrived".to_owned()));
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+        Ok(())
+    }
+
+    /// Ends the node, to be replaced when it is started again, if the others can do without it.
+    fn end_as_damaged(&self, damage: &aryavarth::Error) {
+        let damage = damage.place();
+        let prepared = || {
+            if self.around.host.policy().on_damage == OnDamage::Stop {
+                return Err(NodeError::Refused(
+                    "`on-damage` says that nothing is to be done".into(),
+                ));
+            }
+            let topology = {
+                let known = self.known();
+                known.can_do_without(self.id())?;
+                known.topology.clone().ok_or(NodeError::NoCluster)?
+            };
+            let card = self.card.lock().unwrap_or_else(PoisonError::into_inner);
+            replacement::prepare(&self.around.options.directory, *card, &topology)
+        };
+        match prepared() {
+            Ok(()) => self.around.host.end(&format!(
+                "{damage}; it cannot be mended in place: start the node again, and it replaces itself by a \
+                 new one, which the other nodes fill"
+            )),
+            Err(error) => tracing::error!(damage, %error, "the damage cannot be mended"),
+        }
+    }
+}

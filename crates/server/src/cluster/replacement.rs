@@ -1,0 +1,130 @@
+//! A node whose store is damaged beyond what can be mended in place: it is given up, and its directory
+//! becomes a new node, which gets all it needs from the others.
+//!
+//! ```text
+//!  member ─▶ replacing ─ a member gives up the old node, and lets the new one in
+//!               │            └─ not now: asked again; never: as if nothing had been
+//!               └─▶ logs/ is moved to damaged-node-<id>/ ─▶ member, by a new id, of an empty store
+//! ```
+//!
+//! # Invariants
+//! - The damaged store is put aside whole, with its card, once others have said that they can do without
+//!   it. Nothing of it is deleted.
+//! - Wherever this is cut off, it goes on at the next start: an applicant that asks twice gets the same id,
+//!   and a store that was put aside is not there to be put aside again.
+//! - It is tried only if every group of the node has other voters, and refused unless a majority of each
+//!   answers.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use aryavarth::LOGS;
+use aryavarth_cluster::{Incarnation, NodeId, ShardId, Topology};
+
+use super::admission::only_replica;
+use super::card::{Card, FILE, Holding, Phase, draw};
+use super::error::NodeError;
+use super::messages::Former;
+use super::node::{ClusterOptions, runtime};
+use super::{joining, saved};
+use crate::config::Config;
+
+/// Whether a directory was left by a node that ended because of damage to its store.
+///
+/// # Errors
+/// [`NodeError::Card`].
+pub(crate) fn is_due(directory: &Path) -> Result<bool, NodeError> {
+    let card = Card::read(directory)?;
+    Ok(card.is_some_and(|card| matches!(card.phase, Phase::Replacing { .. })))
+}
+
+/// Notes that the directory of a member is to become another node, if that can be.
+///
+/// # Errors
+/// [`NodeError::Refused`] if it cannot; then nothing has changed.
+pub(super) fn prepare(directory: &Path, card: Card, topology: &Topology) -> Result<(), NodeError> {
+    let Phase::Member { cluster, node, shards, .. } = card.phase else {
+        return Err(NodeError::NoCluster);
+    };
+    if let Some(shard) = alone(topology, node) {
+        return Err(NodeError::Refused(only_replica(node, shard)));
+    }
+    let incarnation = Incarnation(draw()?);
+    let former = card.incarnation;
+    let phase = Phase::Replacing { cluster, shards, former: node, incarnation: former };
+    Card { incarnation, phase }.write(directory)
+}
+
+/// A group of which a node has the only replica.
+fn alone(topology: &Topology, node: NodeId) -> Option<ShardId> {
+    let mut groups = topology.groups();
+    groups.find(|(_, group)| group.voters.contains(&node) && group.voters.len() == 1).map(|g| g.0)
+}
+
+/// Has the directory of a node with a damaged store become a new node. Waits for the others, as long as
+/// they do not refuse.
+///
+/// # Errors
+/// Why it cannot be. Then the directory is what it was.
+pub(crate) fn replace(config: &Config, damage: &str) -> Result<(), NodeError> {
+    let options = ClusterOptions::of(config)?;
+    let directory = &options.directory;
+    let mut card = Card::read(directory)?.ok_or(NodeError::NoCluster)?;
+    let known = saved::read(directory).ok_or(NodeError::NoCluster)?;
+    if matches!(card.phase, Phase::Member { .. }) {
+        prepare(directory, card, &known)?;
+        card = Card::read(directory)?.ok_or(NodeError::NoCluster)?;
+    }
+    let Phase::Replacing { cluster, shards, former: node, incarnation } = card.phase else {
+        return Err(NodeError::NoCluster);
+    };
+    let before = Card {
+        incarnation,
+        phase: Phase::Member { cluster, node, shards, replicas: Holding::Replicas },
+    };
+    tracing::error!(
+        %node,
+        damage,
+        "the store is damaged: the others are asked to let this directory be a new node"
+    );
+    let others = known.nodes().filter(|other| other.id != node);
+    let others: Vec<String> = others.map(|other| other.peer.to_string()).collect();
+    let former = Former { node: node.0, incarnation: incarnation.0 };
+    let asked = joining::ask(&options, card.incarnation, Some(former), &others);
+    let welcome = match runtime()?.block_on(asked) {
+        Ok(welcome) => welcome,
+        Err(error) => {
+            before.write(directory)?;
+            return Err(error);
+        }
+    };
+    put_aside(directory, node, &before)?;
+    joining::settle(directory, card.incarnation, &welcome)?;
+    Ok(())
+}
+
+/// Moves the damaged store to where an operator may look at it, and let go of it.
+#[expect(clippy::disallowed_methods, reason = "what is moved is a store that nobody has open")]
+fn put_aside(directory: &Path, node: NodeId, card: &Card) -> Result<(), NodeError> {
+    let (from, to) = (directory.join(LOGS), directory.join(format!("damaged-node-{node}")));
+    let put = || -> io::Result<()> {
+        if !from.exists() {
+            return Ok(());
+        }
+        fs::create_dir_all(&to)?;
+        fs::rename(&from, to.join(LOGS))?;
+        fs::File::open(directory)?.sync_all()
+    };
+    let failed = |error: io::Error| NodeError::System {
+        operation: "put the damaged store aside",
+        detail: format!("{}: {error}", to.display()),
+    };
+    put().map_err(failed)?;
+    card.write(&to)?;
+    tracing::warn!(
+        directory = %to.display(),
+        "the damaged store was put aside, with its {FILE}: remove it once nobody wants to look at it"
+    );
+    Ok(())
+}
