@@ -119,3 +119,62 @@ pub(super) fn only_replica(node: NodeId, shard: ShardId) -> String {
          backup, or save what is intact (`aryavarth verify`, `aryavarth export --skip-damaged`)"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use aryavarth_cluster::{NodeSet, ReplicationFactor, ShardCount};
+
+    use super::*;
+
+    fn newcomer(id: u64) -> NewNode {
+        let address = |port: u64| format!("10.0.0.1:{port}").parse().unwrap();
+        NewNode {
+            id: NodeId(id),
+            incarnation: Incarnation(id),
+            client: address(6000 + id),
+            peer: address(16000 + id),
+            zone: None,
+        }
+    }
+
+    /// Five nodes, of which some answer, and shard 1 on the first of them.
+    fn known(voters: impl IntoIterator<Item = u64>, answering: &[u64]) -> Known {
+        let (cluster, shards) = (ClusterId(7), ShardCount::new(2).unwrap());
+        let mut topology = Topology::found(cluster, shards, ReplicationFactor::Three, newcomer(1));
+        (2..=5).for_each(|id| drop(topology.apply(&Change::AddNode(newcomer(id))).unwrap()));
+        let set = |ids: &mut dyn Iterator<Item = u64>| ids.map(NodeId).collect::<NodeSet>();
+        let mut adopt = |shard, voters| {
+            topology.apply(&Change::AdoptVoters { shard: ShardId(shard), voters }).unwrap();
+        };
+        adopt(0, set(&mut (1..=5)));
+        adopt(1, set(&mut voters.into_iter()));
+        adopt(2, set(&mut (3..=5)));
+        let sights = answering.iter().map(|id| (NodeId(*id), NodeSight::Reachable)).collect();
+        Known { topology: Some(Arc::new(topology)), sights, ..Known::default() }
+    }
+
+    fn outcome(voters: impl IntoIterator<Item = u64>, answering: &[u64]) -> Result<(), NodeError> {
+        known(voters, answering).can_do_without(NodeId(1))
+    }
+
+    #[test]
+    fn a_node_is_given_up_only_while_each_of_its_groups_goes_on() {
+        outcome(1..=3, &[2, 3, 4]).unwrap();
+        // Of the meta group three of five answer, of shard 1 only one of three.
+        let error = outcome(1..=3, &[3, 4, 5]).unwrap_err();
+        assert!(matches!(&error, NodeError::Later(why) if why.contains("shard 1 ")), "{error}");
+        // It need not be asked itself, and what it does not hold is not looked at.
+        outcome(2..=4, &[2, 3, 4]).unwrap();
+        let error = outcome(1..=3, &[2, 3]).unwrap_err();
+        assert!(matches!(&error, NodeError::Later(why) if why.contains("shard 0 ")), "{error}");
+    }
+
+    #[test]
+    fn the_only_replica_is_never_given_up() {
+        let error = outcome([1], &[1, 2, 3, 4, 5]).unwrap_err();
+        assert!(
+            matches!(&error, NodeError::Refused(why) if why.contains("only replica")),
+            "{error}"
+        );
+    }
+}
