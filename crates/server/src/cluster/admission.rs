@@ -141,7 +141,9 @@ mod tests {
     fn known(voters: impl IntoIterator<Item = u64>, answering: &[u64]) -> Known {
         let (cluster, shards) = (ClusterId(7), ShardCount::new(2).unwrap());
         let mut topology = Topology::found(cluster, shards, ReplicationFactor::Three, newcomer(1));
-        (2..=5).for_each(|id| drop(topology.apply(&Change::AddNode(newcomer(id))).unwrap()));
+        for id in 2..=5 {
+            topology.apply(&Change::AddNode(newcomer(id))).unwrap();
+        }
         let set = |ids: &mut dyn Iterator<Item = u64>| ids.map(NodeId).collect::<NodeSet>();
         let mut adopt = |shard, voters| {
             topology.apply(&Change::AdoptVoters { shard: ShardId(shard), voters }).unwrap();
