@@ -18,10 +18,12 @@ use crate::acl::{AclStore, Denial, LogContext, LogEvent};
 use crate::admin::Admin;
 use crate::clients::{Client, Clients, Origin};
 use crate::clock;
-use crate::cluster::{Clustered, NodeError, Rising, Start, refuse_directory_of_node, replacement};
+use crate::cluster::{
+    Clustered, NodeError, Rising, Start, open_or_replace, refuse_directory_of_node,
+};
 use crate::command::table::CommandSpec;
 use crate::command::{self, CommandError};
-use crate::config::{Absence, Config, LiveConfig, OnDamage, Sources, Switch};
+use crate::config::{Absence, Config, LiveConfig, Sources, Switch};
 use crate::error::{Error, Result};
 use crate::jobs::Jobs;
 use crate::latency::{Latency, SlowCommand, SlowLog};
@@ -257,7 +259,12 @@ pub(crate) fn assemble(
     sources: &Sources,
     tls: Tls,
 ) -> Result<(Arc<Server>, Option<Rising>)> {
-    let store = open_store(disk, &config)?;
+    // The server's own committer waits for the disk, so the store need not.
+    let options = config.store_options().durability(Durability::Os).disk(disk);
+    let store = match config.cluster {
+        Switch::Yes => open_or_replace(&config, options)?,
+        Switch::No => KvStore::open_with(&config.dir, options)?,
+    };
     let durability = Arc::new(DurabilityPolicy::new(config.durability));
     let log_metrics = Arc::new(LogMetrics::default());
     let queue = Arc::new(Queue::new(Arc::clone(&log_metrics)));
@@ -271,27 +278,6 @@ pub(crate) fn assemble(
     };
     let parts = Parts { store, proposers, cluster, durability, log_queue: queue, log_metrics };
     Ok((put_together(parts, config, sources, tls)?, rising))
-}
-
-/// Opens the store. That of a node which is damaged is replaced, if others have all that was in it.
-fn open_store(disk: Arc<dyn Disk>, config: &Config) -> Result<KvStore> {
-    // The server's own committer waits for the disk, so the store need not.
-    let options = config.store_options().durability(Durability::Os).disk(disk);
-    let is_node = config.cluster == Switch::Yes;
-    let replaces = is_node && config.on_damage == OnDamage::Replace;
-    if replaces && replacement::is_due(&config.dir)? {
-        replacement::replace(config, "found while the node ran")?;
-    }
-    match KvStore::open_with(&config.dir, options.clone()) {
-        Err(damage) if damage.is_damage() && replaces => {
-            if let Err(error) = replacement::replace(config, &damage.place()) {
-                tracing::error!(%error, "the damaged store cannot be replaced");
-                return Err(damage.into());
-            }
-            Ok(KvStore::open_with(&config.dir, options)?)
-        }
-        opened => Ok(opened?),
-    }
 }
 
 /// What a server writes with.
@@ -468,15 +454,6 @@ impl Server {
     /// The addresses it listens on.
     pub fn addresses(&self) -> &[String] {
         self.ports.get().map_or(&[], Vec::as_slice)
-    }
-
-    /// Notes that the record of `key` was found damaged, so that it is mended from other replicas, if
-    /// there are some.
-    pub(crate) fn note_damage(&self, key: &[u8]) {
-        let node = self.cluster.as_ref().and_then(|cluster| cluster.node.get());
-        if let Some(member) = node.and_then(|node| node.member()) {
-            member.note_damage(key);
-        }
     }
 
     /// Asks the server to end.

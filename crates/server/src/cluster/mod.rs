@@ -29,7 +29,7 @@ pub(crate) mod passing;
 mod pulse;
 mod purge;
 mod reconciler;
-pub(crate) mod replacement;
+mod replacement;
 mod replicas;
 mod report;
 pub mod reserved;
@@ -49,6 +49,7 @@ use aryavarth_cluster::{ReplicationFactor, ShardCount};
 pub use error::NodeError;
 pub use messages::Wish;
 pub use node::{ClusterNode, ClusterOptions, Host, Later, Policy, runtime};
+pub(crate) use replacement::open_or_replace;
 pub use seats::{Seat, Seats, Standing};
 pub use serving::is_of_cluster;
 pub(crate) use serving::{Rising, refuse_directory_of_node};
@@ -86,4 +87,13 @@ pub struct Clustered {
     pub views: Arc<Views>,
     /// Where what waits for other nodes is done.
     pub runtime: tokio::runtime::Handle,
+}
+
+impl Clustered {
+    /// Notes that the record of `key` was found damaged, so that it is mended from other replicas.
+    pub(crate) fn note_damage(&self, key: &[u8]) {
+        if let Some(member) = self.node.get().and_then(|node| node.member()) {
+            member.note_damage(key);
+        }
+    }
 }

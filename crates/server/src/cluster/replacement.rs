@@ -19,7 +19,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use aryavarth::LOGS;
+use aryavarth::{KvStore, LOGS, Options};
 use aryavarth_cluster::{Incarnation, NodeId, ShardId, Topology};
 
 use super::admission::only_replica;
@@ -28,13 +28,32 @@ use super::error::NodeError;
 use super::messages::Former;
 use super::node::{ClusterOptions, runtime};
 use super::{joining, saved};
-use crate::config::Config;
+use crate::config::{Config, OnDamage};
+use crate::error::Error;
 
-/// Whether a directory was left by a node that ended because of damage to its store.
+/// Opens the store of a node. If it is damaged, it is replaced first, if the others have all that was in it.
 ///
 /// # Errors
-/// [`NodeError::Card`].
-pub(crate) fn is_due(directory: &Path) -> Result<bool, NodeError> {
+/// As [`KvStore::open_with`]; [`NodeError`] if the node was about to be replaced, and cannot be.
+pub(crate) fn open_or_replace(config: &Config, options: Options) -> Result<KvStore, Error> {
+    let replaces = config.on_damage == OnDamage::Replace;
+    if replaces && is_due(&config.dir)? {
+        replace(config, "found while the node ran")?;
+    }
+    match KvStore::open_with(&config.dir, options.clone()) {
+        Err(damage) if damage.is_damage() && replaces => {
+            if let Err(error) = replace(config, &damage.place()) {
+                tracing::error!(%error, "the damaged store cannot be replaced");
+                return Err(damage.into());
+            }
+            Ok(KvStore::open_with(&config.dir, options)?)
+        }
+        opened => Ok(opened?),
+    }
+}
+
+/// Whether a directory was left by a node that ended because of damage to its store.
+fn is_due(directory: &Path) -> Result<bool, NodeError> {
     let card = Card::read(directory)?;
     Ok(card.is_some_and(|card| matches!(card.phase, Phase::Replacing { .. })))
 }
@@ -67,7 +86,7 @@ fn alone(topology: &Topology, node: NodeId) -> Option<ShardId> {
 ///
 /// # Errors
 /// Why it cannot be. Then the directory is what it was.
-pub(crate) fn replace(config: &Config, damage: &str) -> Result<(), NodeError> {
+fn replace(config: &Config, damage: &str) -> Result<(), NodeError> {
     let options = ClusterOptions::of(config)?;
     let directory = &options.directory;
     let mut card = Card::read(directory)?.ok_or(NodeError::NoCluster)?;

@@ -189,8 +189,10 @@ impl<'s> Context<'_, 's> {
             }
         }
         self.turn.reader.read(key, take).map_err(|error| {
-            if error.is_damage() {
-                self.turn.server.note_damage(key);
+            if error.is_damage()
+                && let Some(cluster) = &self.turn.server.cluster
+            {
+                cluster.note_damage(key);
             }
             error.into()
         })
