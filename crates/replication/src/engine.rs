@@ -11,9 +11,10 @@
 //! older than the first of them is removed at the end. A record's version tells, whatever compaction did
 //! to it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aryavarth::{
     Effect, EntryRef, Error, KvStore, ReplicatedLog, Result, Rotten, Sequence, Walk, Walked,
@@ -45,6 +46,8 @@ pub struct EngineStore {
     store: KvStore,
     owner: Owner,
     alarm: Option<Alarm>,
+    /// Shards of which there is no key until a snapshot or an entry brings one.
+    empty: Arc<Mutex<BTreeSet<ShardId>>>,
 }
 
 impl fmt::Debug for EngineStore {
@@ -56,7 +59,7 @@ impl fmt::Debug for EngineStore {
 impl EngineStore {
     /// The store whose keys are of the shards that `owner` says.
     pub fn new(store: KvStore, owner: Owner) -> EngineStore {
-        EngineStore { store, owner, alarm: None }
+        EngineStore { store, owner, alarm: None, empty: Arc::default() }
     }
 
     /// Has `alarm` be called whenever a snapshot, its installation or a removal meets damage.
@@ -66,14 +69,23 @@ impl EngineStore {
         self
     }
 
-    /// Removes the keys of `shard` whose values are not newer than `newest`. Not synced. Blocks, and
-    /// takes its time.
+    /// Removes all keys of `shard`, which has no replica here. Not synced. Blocks, and takes its time.
     ///
     /// # Errors
-    /// If the store takes no writes, or cannot be read. After [`Error::Damaged`] it should be tried again, a
-    /// snapshot from its beginning: damaged records of the shard are in nobody's way then, if their keys can
-    /// still be told.
-    pub fn remove(&self, shard: ShardId, newest: Sequence) -> Result<()> {
+    /// If the store takes no writes, or cannot be read. After [`Error::Damaged`] it should be tried again:
+    /// damaged records of the shard are in nobody's way then, if their keys can still be told.
+    pub fn clear(&self, shard: ShardId) -> Result<()> {
+        self.remove(shard, self.newest()?)?;
+        self.empty().insert(shard);
+        Ok(())
+    }
+
+    fn empty(&self) -> MutexGuard<'_, BTreeSet<ShardId>> {
+        self.empty.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes the keys of `shard` whose values are not newer than `newest`.
+    fn remove(&self, shard: ShardId, newest: Sequence) -> Result<()> {
         let removed = self.remove_intact(shard, newest);
         if removed.as_ref().is_err_and(Error::is_damage) {
             self.remove_rotten(shard)?;
@@ -113,10 +125,7 @@ impl EngineStore {
     }
 
     /// The version of the newest write.
-    ///
-    /// # Errors
-    /// If the store takes no writes.
-    pub fn newest(&self) -> Result<Sequence> {
+    fn newest(&self) -> Result<Sequence> {
         // An empty batch writes nothing, and tells.
         self.store.write_unsynced(&WriteBatch::new())
     }
@@ -126,13 +135,10 @@ impl EngineStore {
         &self,
         shard: ShardId,
         walk: &mut Walk,
-        mut show: impl FnMut(EntryRef<'_>),
+        show: impl FnMut(EntryRef<'_>),
     ) -> Result<Walked> {
-        let walked = self.store.walk(walk, WALKED_AT_ONCE, |entry| {
-            if (self.owner)(entry.key) == shard {
-                show(entry);
-            }
-        });
+        let is_of_shard = |key: &[u8]| (self.owner)(key) == shard;
+        let walked = self.store.walk(walk, WALKED_AT_ONCE, is_of_shard, show);
         if let Some(alarm) = &self.alarm
             && walked.as_ref().is_err_and(Error::is_damage)
         {
@@ -164,7 +170,11 @@ impl ShardData for EngineStore {
     }
 
     fn begin_install(&self, shard: ShardId) -> Result<Box<dyn ShardInstall>> {
-        Ok(Box::new(Install { into: self.clone(), shard, before: self.newest()? }))
+        // The first snapshot of a new replica finds nothing; a second one finds what the first has left.
+        let was_empty = self.empty().remove(&shard);
+        let is_new = was_empty && self.store.replicated(shard)?.state()?.applied.is_none();
+        let before = if is_new { None } else { Some(self.newest()?) };
+        Ok(Box::new(Install { into: self.clone(), shard, before }))
     }
 }
 
@@ -209,8 +219,8 @@ impl Iterator for Export {
 struct Install {
     into: EngineStore,
     shard: ShardId,
-    /// The newest version there was before the first chunk.
-    before: Sequence,
+    /// The newest version there was before the first chunk, if there may be keys of that time.
+    before: Option<Sequence>,
 }
 
 impl ShardInstall for Install {
@@ -219,7 +229,9 @@ impl ShardInstall for Install {
     }
 
     fn finish(self: Box<Self>, base: EntryId, config: &[u8]) -> Result<()> {
-        self.into.remove(self.shard, self.before)?;
+        if let Some(before) = self.before {
+            self.into.remove(self.shard, before)?;
+        }
         self.into.store.replicated(self.shard)?.reset(base, Some((base, config)))?;
         self.into.store.sync()
     }
@@ -318,5 +330,77 @@ mod planted {
     pub(super) fn purged_up_to(up_to: EntryId, state: &ReplicatedState) -> EntryId {
         let last = state.last.filter(|_| is_planted(Planted::PurgeTooEarly));
         last.unwrap_or(up_to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aryavarth::disk::sim::SimDisk;
+    use aryavarth::{EntryIndex, Options, Payload, Term};
+
+    use super::*;
+
+    const SHARD: ShardId = ShardId(1);
+
+    fn open() -> KvStore {
+        let disk = Arc::new(SimDisk::new());
+        KvStore::open_with("/store", Options::default().disk(disk)).unwrap()
+    }
+
+    fn chunk(install: &mut Box<dyn ShardInstall>, keys: &[&str]) {
+        let mut batch = WriteBatch::new();
+        keys.iter().for_each(|key| _ = batch.set(key, "x"));
+        install.chunk(&batch).unwrap();
+    }
+
+    fn keys(store: &KvStore) -> Vec<String> {
+        let keys = store.iter().map(|entry| String::from_utf8(entry.unwrap().key).unwrap());
+        let mut keys: Vec<String> = keys.collect();
+        keys.sort();
+        keys
+    }
+
+    #[test]
+    fn a_snapshot_replaces_what_was_there_and_what_an_earlier_one_left() {
+        let store = open();
+        let owner: Owner = Arc::new(|key| ShardId(if key.starts_with(b"other") { 2 } else { 1 }));
+        let data = EngineStore::new(store.clone(), owner);
+        for key in ["a replica of before", "other"] {
+            store.set(key, "x").unwrap();
+        }
+        data.clear(SHARD).unwrap();
+        assert_eq!(keys(&store), ["other"]);
+
+        let mut cut_off = data.begin_install(SHARD).unwrap();
+        chunk(&mut cut_off, &["a", "b"]);
+        drop(cut_off);
+        let mut whole = data.begin_install(SHARD).unwrap();
+        chunk(&mut whole, &["b", "c"]);
+        let base = |index| EntryId { term: Term(1), index: EntryIndex(index) };
+        whole.finish(base(7), b"").unwrap();
+        assert_eq!(keys(&store), ["b", "c", "other"]);
+
+        let mut next = data.begin_install(SHARD).unwrap();
+        chunk(&mut next, &["d"]);
+        next.finish(base(9), b"").unwrap();
+        assert_eq!(keys(&store), ["d", "other"]);
+    }
+
+    #[test]
+    fn a_new_replica_that_has_applied_something_is_not_taken_for_empty() {
+        let store = open();
+        let data = EngineStore::new(store.clone(), Arc::new(|_| SHARD));
+        data.clear(SHARD).unwrap();
+        let log = data.log(SHARD).unwrap();
+        let mut batch = WriteBatch::new();
+        batch.set("applied", "x");
+        let id = EntryId { term: Term(1), index: EntryIndex(0) };
+        let payload = Payload::Effects(&batch);
+        log.append(&[NewEntry { id, payload }]).unwrap();
+        log.apply(id.index).unwrap();
+        let mut install = data.begin_install(SHARD).unwrap();
+        chunk(&mut install, &["sent"]);
+        install.finish(EntryId { term: Term(1), index: EntryIndex(5) }, b"").unwrap();
+        assert_eq!(keys(&store), ["sent"]);
     }
 }

@@ -68,7 +68,8 @@ impl KvStore {
         Ok(Walk { shard, older_than, written, visited: BTreeMap::new() })
     }
 
-    /// Goes on with `walk` over about `bytes` of the log, and shows what it finds. Each record that was
+    /// Goes on with `walk` over about `bytes` of the log, and shows what it finds of the keys that are
+    /// `wanted`; of others the index is not asked, which is most of the work. Each record that was
     /// live when the walk began and still is when it ends is shown, at least once; one that was
     /// replaced, removed, or has expired meanwhile may be.
     ///
@@ -78,6 +79,7 @@ impl KvStore {
         &self,
         walk: &mut Walk,
         bytes: u64,
+        wanted: impl Fn(&[u8]) -> bool,
         mut show: impl FnMut(EntryRef<'_>),
     ) -> Result<Walked> {
         let core = self.core();
@@ -85,7 +87,7 @@ impl KvStore {
         // What is alive now stays until the end of the call, and with it the meaning of its locations.
         let guard = pin();
         let Some((segment, from, end)) = walk.next_part(core) else { return Ok(Walked::Whole) };
-        let part = Part { core, segment: &segment, walk, guard: &guard };
+        let part = Part { core, segment: &segment, walk, wanted: &wanted, guard: &guard };
         let reached = match part.visit(from, end.min(from + bytes.max(1)), end, &mut show) {
             // Gone meanwhile: what was alive in it has moved.
             Err(Error::Io { .. }) if core.segments.by_id(segment.id).is_none() => end,
@@ -122,6 +124,7 @@ struct Part<'a> {
     core: &'a Core,
     segment: &'a Segment,
     walk: &'a Walk,
+    wanted: &'a dyn Fn(&[u8]) -> bool,
     guard: &'a Guard,
 }
 
@@ -139,7 +142,9 @@ impl Part<'_> {
         while scanner.offset() < until {
             match scanner.step()? {
                 Step::End => break,
-                Step::Record { offset, record, .. } if self.walk.wants(&record) => {
+                Step::Record { offset, record, .. }
+                    if self.walk.wants(&record) && (self.wanted)(record.key) =>
+                {
                     self.meet(offset, &record, show);
                 }
                 Step::Record { .. } => {}
@@ -241,9 +246,14 @@ mod tests {
         let mut walk = store.begin_walk(ShardId(shard), before).unwrap();
         let mut shown = BTreeSet::new();
         let mut step = || {
-            store.walk(&mut walk, 1, |entry| {
-                _ = shown.insert(String::from_utf8(entry.key.to_vec()).unwrap());
-            })
+            store.walk(
+                &mut walk,
+                1,
+                |_| true,
+                |entry| {
+                    _ = shown.insert(String::from_utf8(entry.key.to_vec()).unwrap());
+                },
+            )
         };
         while step().unwrap() == Walked::Partly {
             between();
@@ -319,7 +329,7 @@ mod tests {
         assert_eq!(walk(&store, 1, ALL, || ()), ["key", "other"].map(str::to_owned).into());
         damage(b"whole");
         let mut all = store.begin_walk(ShardId(1), ALL).unwrap();
-        let error = store.walk(&mut all, 1 << 20, |_| ()).unwrap_err();
+        let error = store.walk(&mut all, 1 << 20, |_| true, |_| ()).unwrap_err();
         assert!(matches!(error, Error::Damaged { .. }), "{error}");
     }
 }

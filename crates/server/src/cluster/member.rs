@@ -50,6 +50,8 @@ pub struct Member {
     pub(super) around: Surroundings,
     pub(super) identity: Identity,
     pub(super) node: Node,
+    /// The keys of the shards.
+    pub(super) data: EngineStore,
     pub(super) card: Mutex<Card>,
     pub(super) known: Mutex<Known>,
     /// Held while groups are made or dropped here, and while it is promised to keep one.
@@ -187,11 +189,12 @@ impl Member {
         let store = EngineStore::new(around.store.clone(), reserved::owner(shards))
             .with_alarm(Arc::new(move || alarm.look()));
         let forwarded = Some(Arc::clone(&desk) as Arc<dyn Forwarded>);
-        let node = Node::start(config, Arc::new(store), forwarded).await?;
+        let node = Node::start(config, Arc::new(store.clone()), forwarded).await?;
         let member = Arc::new(Member {
             around,
             identity,
             node,
+            data: store,
             card: Mutex::new(card),
             known: Mutex::default(),
             keeping: tokio::sync::Mutex::default(),

@@ -10,12 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aryavarth_cluster::{NodeId, ShardId, Topology};
-use aryavarth_replication::{EngineStore, Group, Role};
+use aryavarth_replication::{Group, Role};
 
 use super::error::NodeError;
 use super::member::{Member, PROMPT};
 use super::messages::{Answer, Led, Question};
-use super::reserved;
 
 /// Between two looks, if the topology does not change.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -119,11 +118,8 @@ impl Member {
 
     /// Removes the keys of a shard that has no replica here.
     async fn clear(&self, shard: ShardId) -> Result<(), NodeError> {
-        let Some(shards) = self.around.seats.shards() else { return Ok(()) };
-        let mending = Arc::clone(&self.mending);
-        let store = EngineStore::new(self.around.store.clone(), reserved::owner(shards))
-            .with_alarm(Arc::new(move || mending.look()));
-        let work = tokio::task::spawn_blocking(move || store.remove(shard, store.newest()?));
+        let data = self.data.clone();
+        let work = tokio::task::spawn_blocking(move || data.clear(shard));
         let failed = |error: tokio::task::JoinError| NodeError::System {
             operation: "remove the keys of a shard",
             detail: error.to_string(),
