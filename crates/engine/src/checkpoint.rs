@@ -31,7 +31,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::compaction::Survivors;
+use crate::compaction::{Pace, Survivors};
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{Error, Result};
 use crate::ids::{SegmentId, SegmentSlot, Sequence};
@@ -47,6 +47,8 @@ const SEGMENT_LENGTH: usize = 64;
 const TRAILER_LENGTH: usize = 16;
 /// Bytes written at once.
 const CHUNK: usize = 1 << 20;
+/// Of what compaction may read and write in a second, a checkpoint that nobody waits for writes this part.
+const SHARE_OF_BUDGET: u64 = 4;
 /// An index is checkpointed after the log has grown by this many times its size.
 const INDEX_RATIO: u64 = 2;
 
@@ -77,14 +79,28 @@ fn appended_since(core: &Core) -> u64 {
 /// # Errors
 /// The machine's own; the old checkpoint then still stands.
 pub fn write(core: &Core) -> Result<()> {
+    let mut survivors = core.maintenance.lock().expect("no panic during maintenance");
+    write_at(core, &mut survivors, Pace::new(core, u64::MAX))
+}
+
+/// As [`write`], but slowly, so that commits do not wait for the disk behind it.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_slowly(core: &Core) -> Result<()> {
     write_amid(core, &mut core.maintenance.lock().expect("no panic during maintenance"))
 }
 
-/// As [`write`], by whoever holds maintenance already, with nothing copied that is not yet applied.
+/// As [`write_slowly`], by whoever holds maintenance already, with nothing copied that is not yet applied.
 ///
 /// # Errors
 /// As [`write`].
 pub fn write_amid(core: &Core, survivors: &mut Survivors) -> Result<()> {
+    let budget = core.options.compaction_budget / SHARE_OF_BUDGET;
+    write_at(core, survivors, Pace::patient(core, budget.max(1)))
+}
+
+fn write_at(core: &Core, survivors: &mut Survivors, mut pace: Pace<'_>) -> Result<()> {
     core.segments.fence.check()?;
     let appended = written(core);
     let covered = Covered::now(core);
@@ -101,7 +117,12 @@ pub fn write_amid(core: &Core, survivors: &mut Survivors) -> Result<()> {
     header.extend_from_slice(&core.segments.next_sequence().0.to_le_bytes());
     out.put(&header)?;
     for table in TableNumber::all() {
-        out.put_table(table, &core.index.entries(table))?;
+        let entries = core.index.entries(table);
+        out.put_table(table, &entries)?;
+        pace.spend(size_of_val(&entries[..]) as u64);
+        if pace.is_due() {
+            pace.rest();
+        }
     }
     // What the entries point at comes to rest before the checkpoint does.
     core.sync()?;

@@ -26,6 +26,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::checkpoint;
+use crate::courtesy::Courtesy;
 use crate::error::{Error, Result};
 use crate::ids::{Location, SegmentId, Sequence};
 use crate::index::KeyHash;
@@ -133,7 +134,7 @@ pub fn run_background(core: &Core, effort: Effort) -> Result<Compacted> {
     let mut done = Compacted::default();
     let output = survivors.output.as_ref().map(|output| output.segment.id);
     if let Some(victim) = Survey::of(core).choose(core, output, effort, None) {
-        survivors.compact(core, &victim, &|| core.signals.is_stopping(), &mut done)?;
+        survivors.compact(core, &victim, effort, &|| core.signals.is_stopping(), &mut done)?;
     }
     Ok(done)
 }
@@ -186,7 +187,7 @@ fn compact_all(core: &Core, progress: &mut dyn FnMut(Progress)) -> Result<Compac
         let length = victim.records_length();
         state.total = state.done + length;
         progress(state);
-        survivors.compact(core, &victim, &stop, &mut done)?;
+        survivors.compact(core, &victim, Effort::Full, &stop, &mut done)?;
         state.done += length;
     }
     Ok(done)
@@ -304,10 +305,11 @@ impl Survivors {
         &mut self,
         core: &Core,
         victim: &Arc<Segment>,
+        effort: Effort,
         stop: &dyn Fn() -> bool,
         done: &mut Compacted,
     ) -> Result<()> {
-        let rewritten = self.rewrite(core, victim, stop);
+        let rewritten = self.rewrite(core, victim, effort, stop);
         // What a rewrite that was cut left unwritten is meant for its place in this output alone.
         self.discard();
         if let Some(copied) = rewritten? {
@@ -324,6 +326,7 @@ impl Survivors {
         &mut self,
         core: &Core,
         victim: &Arc<Segment>,
+        effort: Effort,
         stop: &dyn Fn() -> bool,
     ) -> Result<Option<u64>> {
         let floor = Survey::of(core).tombstone_floor(victim);
@@ -333,7 +336,7 @@ impl Survivors {
         }
         let file = victim.file();
         let mut scanner = Scanner::new(victim, &*file, HEADER_LENGTH, victim.end());
-        let (mut copied, mut pace) = (0, Pace::new(core));
+        let (mut copied, mut pace) = (0, Pace::of_compaction(core, effort));
         loop {
             match scanner.step()? {
                 Step::Record { offset, length, record } => {
@@ -534,47 +537,100 @@ fn fate(core: &Core, record: &Record<'_>, location: Location, floor: Sequence) -
     }
 }
 
-/// Keeps compaction to its budget.
-struct Pace<'a> {
+/// Keeps work in the background to a budget of bytes a second.
+pub(crate) struct Pace<'a> {
     core: &'a Core,
     budget: u64,
     started: Duration,
     spent: u64,
     unchecked: u64,
+    /// Which part of the rests that courtesy asks for is taken; with no part, none is looked for.
+    patience: f64,
+    courtesy: Courtesy,
+}
+
+/// How far it is from where compaction begins, at 0, to where half is stale, at 1.
+fn progress(stale: u64, total: u64, trigger: u8) -> f64 {
+    let (share, trigger) = (stale as f64 / total.max(1) as f64, f64::from(trigger) / 100.0);
+    let progress = if trigger < 0.5 { (share - trigger) / (0.5 - trigger) } else { 1.0 };
+    progress.clamp(0.0, 1.0)
 }
 
 impl<'a> Pace<'a> {
-    fn new(core: &'a Core) -> Pace<'a> {
+    /// That of compaction. With little to do it gives way to everybody; the more it is, the less.
+    fn of_compaction(core: &'a Core, effort: Effort) -> Pace<'a> {
         let survey = Survey::of(core);
         let total = survey.records_length();
         let stale: u64 = survey.all.iter().map(|segment| segment.usage().stale).sum();
         let urgent = stale * 2 > total && total > 4 * core.options.segment_size;
         let budget = if urgent { u64::MAX } else { core.options.compaction_budget };
-        Pace { core, budget, started: core.options.disk.monotonic(), spent: 0, unchecked: 0 }
+        let patience = match effort {
+            Effort::Busy => 1.0 - progress(stale, total, core.options.compaction_trigger),
+            Effort::Idle | Effort::Full => 0.0,
+        };
+        Pace { patience, ..Pace::new(core, budget) }
     }
 
-    fn spend(&mut self, bytes: u64) {
+    /// As many bytes a second, without courtesy.
+    pub(crate) fn new(core: &'a Core, budget: u64) -> Pace<'a> {
+        let started = core.options.disk.monotonic();
+        let courtesy = Courtesy::begin();
+        Pace { core, budget, started, spent: 0, unchecked: 0, patience: 0.0, courtesy }
+    }
+
+    /// The same, giving way to everybody.
+    pub(crate) fn patient(core: &'a Core, budget: u64) -> Pace<'a> {
+        Pace { patience: 1.0, ..Pace::new(core, budget) }
+    }
+
+    /// Work on so many bytes was done.
+    pub(crate) fn spend(&mut self, bytes: u64) {
         self.spent += bytes;
         self.unchecked += bytes;
     }
 
-    fn is_due(&self) -> bool {
+    /// Whether enough was done to look at the clock.
+    pub(crate) fn is_due(&self) -> bool {
         self.unchecked >= STEP_BYTES as u64
     }
 
-    /// Sleeps until the budget allows what was spent.
-    fn rest(&mut self) {
+    /// Sleeps as courtesy asks for, and until the budget allows what was spent.
+    pub(crate) fn rest(&mut self) {
         self.unchecked = 0;
-        if self.budget == u64::MAX {
-            return;
+        if self.patience > 0.0 && self.core.options.maintenance == Maintenance::Background {
+            self.nap(self.courtesy.owed().mul_f64(self.patience));
         }
-        let allowed = Duration::from_secs_f64(self.spent as f64 / self.budget as f64);
-        let passed = self.core.options.disk.monotonic().saturating_sub(self.started);
-        let Some(mut early) = allowed.checked_sub(passed) else { return };
-        while early > Duration::ZERO && !self.core.signals.is_stopping() {
-            let nap = early.min(Duration::from_millis(100));
+        if self.budget < u64::MAX {
+            let allowed = Duration::from_secs_f64(self.spent as f64 / self.budget as f64);
+            let passed = self.core.options.disk.monotonic().saturating_sub(self.started);
+            self.nap(allowed.saturating_sub(passed));
+        }
+        self.courtesy = Courtesy::begin();
+    }
+
+    /// Sleeps, but not beyond the end of the store.
+    fn nap(&self, mut left: Duration) {
+        while left > Duration::ZERO && !self.core.signals.is_stopping() {
+            let nap = left.min(Duration::from_millis(100));
             std::thread::sleep(nap);
-            early -= nap;
+            left -= nap;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_from_the_trigger_to_where_half_is_stale() {
+        let progress = |stale, trigger| progress(stale, 1000, trigger);
+        assert_eq!(progress(0, 25), 0.0);
+        assert_eq!(progress(250, 25), 0.0);
+        assert_eq!(progress(375, 25), 0.5);
+        assert_eq!(progress(500, 25), 1.0);
+        assert_eq!(progress(900, 25), 1.0);
+        assert_eq!(progress(0, 50), 1.0);
+        assert_eq!(super::progress(0, 0, 25), 0.0);
     }
 }

@@ -198,7 +198,7 @@ impl Work {
         loop {
             // Between any two segments: while compaction has its hands full, the log grows most.
             if checkpoint::is_due(core) {
-                let _ = checkpoint::write(core);
+                let _ = checkpoint::write_slowly(core);
             }
             match compaction::run_background(core, effort) {
                 Ok(done) if done.segments > 0 && !core.signals.is_stopping() => {}
