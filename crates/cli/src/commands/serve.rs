@@ -250,10 +250,13 @@ fn greet(running: &Running) {
     let addresses = server.addresses().join(", ");
     let version = env!("CARGO_PKG_VERSION");
     let directory = std::path::absolute(&config.dir).unwrap_or_else(|_| config.dir.clone());
+    let peers = config.peer_address.filter(|_| server.cluster.is_some());
+    let peers = peers.map_or(String::new(), |peers| format!("  other nodes {peers}\n"));
     let admin = running.admin_address().map_or("none".to_owned(), |at| format!("http://{at}"));
     tell(&format!(
         "Aryavarth {version}\n  \
-           clients     {addresses}\n  \
+           clients     {addresses}\n\
+         {peers}  \
            directory   {}\n  \
            durability  {}\n  \
            operators   {admin}\n  \

@@ -16,6 +16,8 @@ use crate::failure::{Failure, Result, tell};
 use crate::output::Output;
 use crate::remote::{Effect, Endpoint, Link};
 
+/// How long a node may take to join.
+const JOINING: Duration = Duration::from_secs(60);
 /// Between two looks whether something is done.
 const INTERVAL: Duration = Duration::from_millis(500);
 
@@ -32,8 +34,12 @@ pub(super) fn add(arguments: &Add, context: &Context, output: &mut Output) -> Re
     let mut waiting = Link::open(&endpoint)?;
     waiting.ask(cmd("CLUSTER").arg("MEET").arg(host).arg(port), Effect::Writes)?;
     let before: Vec<u64> = status.nodes.iter().map(|node| node.id).collect();
-    loop {
+    for _ in 0..JOINING.as_millis() / INTERVAL.as_millis() {
         std::thread::sleep(INTERVAL);
+        if waiting.ask(&cmd("PING"), Effect::Reads).is_err() {
+            let text = format!("{} has ended, or was refused: see what it logs", arguments.node);
+            return Err(Failure::new(Exit::Refused, text));
+        }
         let status = look(&mut member)?;
         let new =
             status.nodes.iter().find(|node| !before.contains(&node.id) && node.state == "active");
@@ -42,6 +48,13 @@ pub(super) fn add(arguments: &Add, context: &Context, output: &mut Output) -> Re
             return output.result(&json!({"node": node.id}), &text);
         }
     }
+    let text = format!(
+        "{} has not joined within {} s: see what it logs; it goes on trying, and `aryavarth cluster \
+         status` shows whether it did",
+        arguments.node,
+        JOINING.as_secs()
+    );
+    Err(Failure::new(Exit::Io, text))
 }
 
 /// `cluster drain`
