@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aryavarth::{Condition, Rotten, Scrub, Walked};
+use aryavarth::{Condition, Rotten, Scrub};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -62,6 +62,19 @@ pub(crate) struct Counts {
     pub found: AtomicU64,
     /// Those of them that were mended.
     pub mended: AtomicU64,
+}
+
+/// One look at all records, spread over its time.
+struct Round {
+    scrub: Scrub,
+    total: u64,
+    begun: Instant,
+}
+
+impl Round {
+    fn begin(scrub: Scrub) -> Round {
+        Round { total: scrub.left(), scrub, begun: Instant::now() }
+    }
 }
 
 impl Mending {
@@ -108,62 +121,67 @@ impl Member {
     }
 
     pub(super) async fn keep_scrubbing(self: Arc<Self>) {
-        let mut last = Instant::now();
+        let mut round = None;
         while !self.is_stopping() {
-            let mut period = self.around.host.policy().scrub_period;
-            tokio::select! {
-                () = self.rest(PAUSE.min(period.unwrap_or(PAUSE))) => {
-                    if period.is_none_or(|period| last.elapsed() < period) {
-                        continue;
-                    }
-                }
-                () = self.mending.wanted.notified() => period = None,
-            }
-            // Without haste, unless somebody waits for it.
-            if let Err(error) = self.scrub(period.unwrap_or_default()).await {
+            let period = self.around.host.policy().scrub_period;
+            let scrubbed = tokio::select! {
+                () = self.rest(PAUSE.min(period.unwrap_or(PAUSE))) => match period {
+                    Some(period) => self.go_on(&mut round, period).await,
+                    None => Ok(()),
+                },
+                () = self.mending.wanted.notified() => self.scrub_all().await,
+            };
+            if let Err(error) = scrubbed {
                 tracing::warn!(%error, "the records were not looked through");
             }
-            last = Instant::now();
         }
     }
 
-    /// Reads all records, within about `span`.
-    async fn scrub(&self, span: Duration) -> Result<(), NodeError> {
-        let mut scrub = self.around.store.begin_scrub()?;
-        let steps = u32::try_from(scrub.left() / STEP + 1).unwrap_or(u32::MAX);
-        let rest = (span / steps).max(BREATH);
-        while !self.is_stopping() {
-            let left = scrub.left();
-            let (walked, found);
-            (scrub, walked, found) = self.scrub_step(scrub).await?;
-            self.mending.counts.scrubbed.fetch_add(left - scrub.left(), Ordering::Relaxed);
-            for rotten in found {
-                self.take_note(rotten);
-            }
-            match walked {
-                Ok(Walked::Whole) => return Ok(()),
-                Ok(Walked::Partly) => {}
-                Err(error) => tracing::error!(%error, "a part of the log cannot be read"),
-            }
-            self.rest(rest).await;
+    /// Goes on with a round, as far as it should have come by now.
+    async fn go_on(&self, round: &mut Option<Round>, period: Duration) -> Result<(), NodeError> {
+        let mut now = match round.take() {
+            Some(now) => now,
+            None => Round::begin(self.around.store.begin_scrub()?),
+        };
+        let passed = now.begun.elapsed().as_secs_f64() / period.as_secs_f64();
+        let due = (now.total as f64 * passed.min(1.0)) as u64;
+        while now.total - now.scrub.left() < due && !self.is_stopping() {
+            now.scrub = self.scrub_step(now.scrub).await?;
+            tokio::time::sleep(BREATH).await;
+        }
+        if passed < 1.0 {
+            *round = Some(now);
         }
         Ok(())
     }
 
-    async fn scrub_step(
-        &self,
-        mut scrub: Scrub,
-    ) -> Result<(Scrub, aryavarth::Result<Walked>, Vec<Rotten>), NodeError> {
-        let store = self.around.store.clone();
+    /// Reads all records, as somebody waits for it.
+    async fn scrub_all(&self) -> Result<(), NodeError> {
+        let mut scrub = self.around.store.begin_scrub()?;
+        while scrub.left() > 0 && !self.is_stopping() {
+            scrub = self.scrub_step(scrub).await?;
+            tokio::time::sleep(BREATH).await;
+        }
+        Ok(())
+    }
+
+    async fn scrub_step(&self, mut scrub: Scrub) -> Result<Scrub, NodeError> {
+        let (store, before) = (self.around.store.clone(), scrub.left());
         let step = tokio::task::spawn_blocking(move || {
             let mut found = Vec::new();
             let walked = store.scrub(&mut scrub, STEP, |rotten| found.push(rotten));
             (scrub, walked, found)
         });
-        step.await.map_err(|error| NodeError::System {
+        let (scrub, walked, found) = step.await.map_err(|error| NodeError::System {
             operation: "look for damage",
             detail: error.to_string(),
-        })
+        })?;
+        self.mending.counts.scrubbed.fetch_add(before - scrub.left(), Ordering::Relaxed);
+        found.into_iter().for_each(|rotten| self.take_note(rotten));
+        if let Err(error) = walked {
+            tracing::error!(%error, "a part of the log cannot be read");
+        }
+        Ok(scrub)
     }
 
     fn take_note(&self, rotten: Rotten) {
