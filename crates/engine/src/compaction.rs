@@ -26,7 +26,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::checkpoint;
-use crate::courtesy::Courtesy;
+use crate::disk::Courtesy;
 use crate::error::{Error, Result};
 use crate::ids::{Location, SegmentId, Sequence};
 use crate::index::KeyHash;

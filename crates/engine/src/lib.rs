@@ -46,7 +46,6 @@ pub mod limits;
 mod checkpoint;
 mod clock;
 mod compaction;
-mod courtesy;
 mod error;
 mod expiry;
 mod fence;
@@ -63,7 +62,6 @@ mod replicated;
 mod store;
 
 pub use compaction::{Compacted, Progress};
-pub use courtesy::Courtesy;
 pub use error::{Error, Result, SharedIoError};
 pub use ids::{EntryId, EntryIndex, Position, SegmentId, Sequence, ShardId, Term, UnixMillis};
 pub use log::{Effect, Operation};

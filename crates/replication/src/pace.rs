@@ -3,7 +3,7 @@
 //! A node that is added needs snapshots of most shards, and those that it relieves have as many replicas to
 //! remove. The rests leave the processors and the disk to the clients.
 
-use aryavarth::Courtesy;
+use aryavarth::disk::Courtesy;
 
 /// Work and rests in turn.
 pub(crate) struct Pace(Courtesy);

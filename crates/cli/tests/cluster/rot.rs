@@ -125,8 +125,11 @@ fn a_read_that_meets_damage_is_told_and_the_next_one_is_answered() {
     write(&cluster);
     let leader = 1;
     let_lead(&cluster, leader);
-    rot(&cluster, leader, &value(7));
     let mut connection = Connection::open(cluster.address(leader)).unwrap();
+    await_that("it does not answer", || {
+        matches!(connection.ask(&["GET", &key(7)]).unwrap(), Reply::Bytes(_))
+    });
+    rot(&cluster, leader, &value(7));
     let reply = connection.ask(&["GET", &key(7)]).unwrap();
     assert!(matches!(&reply, Reply::Error(error) if error.starts_with("IOERR ")), "{reply:?}");
     let mut client = Client::new(cluster.addresses());

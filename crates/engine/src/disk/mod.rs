@@ -25,7 +25,7 @@ mod os;
 #[cfg(any(test, feature = "simulation"))]
 pub mod sim;
 
-pub use os::OsDisk;
+pub use os::{Courtesy, OsDisk};
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

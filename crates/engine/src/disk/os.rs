@@ -31,8 +31,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::{Access, Disk, DiskFile, DiskLock, LockError};
 use crate::ids::UnixMillis;
 
+mod courtesy;
 mod file;
 
+pub use courtesy::Courtesy;
 use file::OsFile;
 
 /// The machine this process runs on.

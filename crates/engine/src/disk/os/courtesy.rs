@@ -35,7 +35,6 @@ struct Schedule {
 
 impl Courtesy {
     /// A piece of work begins.
-    #[expect(clippy::disallowed_methods, reason = "a rest is one of the real machine")]
     pub fn begin() -> Courtesy {
         Courtesy { worked_since: Instant::now(), schedule: Schedule::of_this_thread() }
     }
@@ -59,7 +58,6 @@ impl Courtesy {
 
 impl Schedule {
     /// Linux tells, in [`schedstat`](https://docs.kernel.org/scheduler/sched-stats.html).
-    #[expect(clippy::disallowed_methods, reason = "what the system tells is no part of the store")]
     fn of_this_thread() -> Option<Schedule> {
         Schedule::parse(&std::fs::read_to_string("/proc/thread-self/schedstat").ok()?)
     }
