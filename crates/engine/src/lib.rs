@@ -79,7 +79,7 @@ pub use store::inspect::{BatchPlace, LogOperation, LogRecord, read_log};
 pub use store::iterate::Iter;
 pub use store::reader::{EntryRef, Reader};
 pub use store::scan::ScanPosition;
-pub use store::scrub::{Condition, Rotten, Scrub};
+pub use store::scrub::{Condition, Restored, Rotten, Scrub};
 pub use store::stats::Stats;
 pub use store::two_step::Appended;
 pub use store::verify::{VerifyReport, verify_directory};

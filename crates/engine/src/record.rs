@@ -256,6 +256,27 @@ impl Header {
         }
     }
 
+    /// The record in `bytes` as it was when it had this key and this value; none if it never had, which its
+    /// checksum tells.
+    pub fn restored(
+        &self,
+        mut bytes: Vec<u8>,
+        (key, value): (&[u8], &[u8]),
+        salt: Salt,
+        offset: u64,
+    ) -> Option<Vec<u8>> {
+        if (self.key_length, self.value_length) != (key.len(), value.len()) {
+            return None;
+        }
+        let (key_range, value_start) = (self.key_range(), self.key_range().end);
+        bytes.get_mut(key_range)?.copy_from_slice(key);
+        let (value_bytes, padding) =
+            bytes.get_mut(value_start..)?.split_at_mut_checked(value.len())?;
+        value_bytes.copy_from_slice(value);
+        padding.fill(0);
+        self.check(&bytes, salt, offset).is_ok().then_some(bytes)
+    }
+
     /// The record in `bytes`, which start where it does, proven by its checksum.
     ///
     /// # Errors

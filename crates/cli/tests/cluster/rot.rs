@@ -101,7 +101,7 @@ fn let_lead(cluster: &Cluster, node: usize) {
 
 #[test]
 fn the_scrub_finds_what_rots_and_has_it_mended() {
-    let cluster = Cluster::plan(3, 4).with(&["--scrub-period", "1s"]).begun();
+    let mut cluster = Cluster::plan(3, 4).with(&["--scrub-period", "1s"]).begun();
     write(&cluster);
     let load = Load::start(&cluster);
     load.await_more(200);
@@ -116,6 +116,14 @@ fn the_scrub_finds_what_rots_and_has_it_mended() {
         await_read(&cluster, node);
     }
     load.await_more(200);
+    // What rotted is not in the way of the next start.
+    for node in 0..3 {
+        cluster.kill(node);
+        cluster.run(node);
+        cluster.await_whole();
+        assert!(!cluster.store(node).join("damaged-node-1").exists());
+        assert_eq!(cluster.has_said(node, "the store is damaged"), 0, "{}", cluster.said(node));
+    }
     load.judge(&cluster);
 }
 

@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::disk::Access;
 use crate::error::{Error, Result};
 use crate::ids::SegmentId;
 use crate::log::Segment;
@@ -37,6 +38,15 @@ pub struct Rotten {
     pub error: Error,
     /// Its key, if it can still be told: writing that key replaces the record.
     pub key: Option<Vec<u8>>,
+}
+
+/// Whether a damaged record was put right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restored {
+    /// It is what was written.
+    Yes,
+    /// It had another value, or more than its key and its value is damaged.
+    No,
 }
 
 /// How the record of a key is.
@@ -96,6 +106,23 @@ impl KvStore {
         Ok(Walked::Partly)
     }
 
+    /// Puts the bytes of a damaged record right, which had this key and this value; says whether it could:
+    /// the checksum that was written with the record proves it. Durable on return.
+    ///
+    /// A record that was replaced meanwhile is put right, too. Else its bytes would be in the way of the next
+    /// opening, if that reads them.
+    ///
+    /// # Errors
+    /// [`Error::Closed`], [`Error::Io`].
+    pub fn restore(&self, damage: &Error, key: &[u8], value: &[u8]) -> Result<Restored> {
+        let core = self.core();
+        core.check_open()?;
+        let Error::Damaged { path, offset, .. } = damage else { return Ok(Restored::No) };
+        let segment = core.segments.all().into_iter().find(|segment| segment.path == *path);
+        // Of a segment that is gone nothing is left to be put right.
+        segment.map_or(Ok(Restored::Yes), |segment| core.restore(&segment, *offset, key, value))
+    }
+
     /// How the record of `key` is.
     ///
     /// # Errors
@@ -152,6 +179,36 @@ impl Core {
         Ok(scanner.offset())
     }
 
+    fn restore(
+        &self,
+        segment: &Segment,
+        offset: u64,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Restored> {
+        let (file, path) = (segment.file(), &segment.path);
+        let read = |length: u64| {
+            let length = length.min(segment.end().saturating_sub(offset)) as usize;
+            file.read_copy(offset, length).map_err(|error| Error::io("read", path, error))
+        };
+        let Ok(header) = Header::decode(&read(record::HEADER_LENGTH as u64)?) else {
+            return Ok(Restored::No);
+        };
+        let bytes = read(header.record_length())?;
+        let Some(restored) = header.restored(bytes, (key, value), segment.salt, offset) else {
+            return Ok(Restored::No);
+        };
+        // A sealed segment is mapped for reading only.
+        let access = Access::ReadWrite { capacity: file.length() };
+        let written = file.write_at(offset, &restored).and_then(|()| file.sync()).or_else(|_| {
+            let file = self.segments.disk.open(path, access)?;
+            file.write_at(offset, &restored)?;
+            file.sync()
+        });
+        written.map_err(|error| Error::io("write", path, error))?;
+        Ok(Restored::Yes)
+    }
+
     /// The key of a damaged record, if its bytes are proven by the way that the index takes to it.
     fn key_at(&self, segment: &Segment, offset: u64, guard: &Guard) -> Option<Vec<u8>> {
         let file = segment.file();
@@ -169,7 +226,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::disk::sim::SimDisk;
+    use crate::disk::sim::{CrashPlan, SimDisk};
     use crate::options::Options;
 
     fn open(disk: &SimDisk) -> KvStore {
@@ -216,6 +273,31 @@ mod tests {
         store.set("key 30", "again").unwrap();
         assert!(scrub(&store).is_empty());
         assert!(matches!(store.condition("key 30").unwrap(), Condition::Intact));
+    }
+
+    #[test]
+    fn what_rotted_is_put_right_if_its_value_is_known() {
+        let disk = SimDisk::new();
+        let store = open(&disk);
+        // In a segment that is sealed by now, and in the one that is written.
+        for number in 0..400 {
+            store.set(format!("key {number}"), format!("value <{number}>")).unwrap();
+        }
+        for (key, value) in [("key 3", "value <3>"), ("key 399", "value <399>")] {
+            damage(&disk, value.as_bytes());
+            let Condition::Replaceable(error) = store.condition(key).unwrap() else { panic!() };
+            let (key, value) = (key.as_bytes(), value.as_bytes());
+            assert_eq!(store.restore(&error, key, b"value <?>").unwrap(), Restored::No);
+            assert_eq!(store.restore(&error, key, b"longer value").unwrap(), Restored::No);
+            assert_eq!(scrub(&store).len(), 1);
+            assert_eq!(store.restore(&error, key, value).unwrap(), Restored::Yes);
+            assert!(scrub(&store).is_empty());
+            assert_eq!(store.get(key).unwrap().as_deref(), Some(value));
+        }
+        assert!(store.core().segments.all().len() > 1);
+        // It is on the disk, and the next opening reads it.
+        let disk = disk.crashed_image(CrashPlan::LoseUnsynced);
+        assert_eq!(open(&disk).get("key 3").unwrap().as_deref(), Some(&b"value <3>"[..]));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aryavarth::{Condition, Rotten, Scrub};
+use aryavarth::{Condition, Restored, Rotten, Scrub};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -188,7 +188,10 @@ impl Member {
         match rotten.key {
             Some(key) if !reserved::is_reserved(&key) => {
                 if self.mending.note(&key) {
-                    tracing::error!(error = %rotten.error, "a record is damaged; it will be mended");
+                    tracing::error!(
+                        error = rotten.error.place(),
+                        "a record is damaged; it will be mended"
+                    );
                 }
             }
             _ => {
@@ -227,14 +230,14 @@ impl Member {
     async fn mend(self: &Arc<Self>, key: &[u8]) -> Result<(), NodeError> {
         let shards = self.around.seats.shards().ok_or(NodeError::NoCluster)?;
         let shard = reserved::group_of(shards, key);
-        match self.around.store.condition(key)? {
+        let damage = match self.around.store.condition(key)? {
             Condition::Intact => return Ok(()),
-            Condition::Replaceable(_) => {}
+            Condition::Replaceable(error) => error,
             Condition::Unreadable(error) => {
                 self.end_as_damaged(&error);
                 return Err(error.into());
             }
-        }
+        };
         // Without a group it is what a replica has left behind, and about to be removed.
         let Ok(group) = self.node.group(shard) else { return Ok(()) };
         if let Some(to) = self.successor(&group) {
@@ -256,6 +259,21 @@ impl Member {
                 return Err(NodeError::Later("the repair has not arrived".to_owned()));
             }
             tokio::time::sleep(GLANCE).await;
+        }
+        self.put_right(&damage, key)
+    }
+
+    /// Puts the bytes right that were damaged: the next start may read them again.
+    fn put_right(&self, damage: &aryavarth::Error, key: &[u8]) -> Result<(), NodeError> {
+        let store = &self.around.store;
+        let value = store.get(key)?;
+        let restored = value.map(|value| store.restore(damage, key, &value)).transpose()?;
+        if restored != Some(Restored::Yes) {
+            tracing::warn!(
+                place = damage.place(),
+                "what rotted has been replaced and cannot be put right: if it is to be read at the next \
+                 start, the node is replaced then"
+            );
         }
         Ok(())
     }
