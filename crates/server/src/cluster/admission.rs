@@ -78,8 +78,9 @@ impl Member {
             }
             known.can_do_without(node)?;
         }
-        tracing::warn!(%node, "its store is damaged: it is given up for a new node");
-        self.log(&Change::SetNodeState { node, state: NodeState::Gone }).await
+        self.log(&Change::SetNodeState { node, state: NodeState::Gone }).await?;
+        tracing::warn!(%node, "its store is damaged: it was given up for a new node");
+        Ok(())
     }
 }
 

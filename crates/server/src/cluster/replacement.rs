@@ -37,8 +37,11 @@ use crate::error::Error;
 /// As [`KvStore::open_with`]; [`NodeError`] if the node was about to be replaced, and cannot be.
 pub(crate) fn open_or_replace(config: &Config, options: Options) -> Result<KvStore, Error> {
     let replaces = config.on_damage == OnDamage::Replace;
-    if replaces && is_due(&config.dir)? {
-        replace(config, "found while the node ran")?;
+    match former(&config.dir)? {
+        Some(_) if replaces => replace(config, "found while the node ran")?,
+        // It goes on as what it was, with what is intact.
+        Some(card) => card.write(&config.dir)?,
+        None => {}
     }
     match KvStore::open_with(&config.dir, options.clone()) {
         Err(damage) if damage.is_damage() && replaces => {
@@ -52,10 +55,15 @@ pub(crate) fn open_or_replace(config: &Config, options: Options) -> Result<KvSto
     }
 }
 
-/// Whether a directory was left by a node that ended because of damage to its store.
-fn is_due(directory: &Path) -> Result<bool, NodeError> {
-    let card = Card::read(directory)?;
-    Ok(card.is_some_and(|card| matches!(card.phase, Phase::Replacing { .. })))
+/// The card that a directory had before its node ended because of damage to its store; none if it did not.
+fn former(directory: &Path) -> Result<Option<Card>, NodeError> {
+    Ok(match Card::read(directory)?.map(|card| card.phase) {
+        Some(Phase::Replacing { cluster, shards, former: node, incarnation }) => {
+            let replicas = Holding::Replicas;
+            Some(Card { incarnation, phase: Phase::Member { cluster, node, shards, replicas } })
+        }
+        _ => None,
+    })
 }
 
 /// Notes that the directory of a member is to become another node, if that can be.
@@ -89,19 +97,14 @@ fn alone(topology: &Topology, node: NodeId) -> Option<ShardId> {
 fn replace(config: &Config, damage: &str) -> Result<(), NodeError> {
     let options = ClusterOptions::of(config)?;
     let directory = &options.directory;
-    let mut card = Card::read(directory)?.ok_or(NodeError::NoCluster)?;
+    let card = Card::read(directory)?.ok_or(NodeError::NoCluster)?;
     let known = saved::read(directory).ok_or(NodeError::NoCluster)?;
     if matches!(card.phase, Phase::Member { .. }) {
         prepare(directory, card, &known)?;
-        card = Card::read(directory)?.ok_or(NodeError::NoCluster)?;
     }
-    let Phase::Replacing { cluster, shards, former: node, incarnation } = card.phase else {
-        return Err(NodeError::NoCluster);
-    };
-    let before = Card {
-        incarnation,
-        phase: Phase::Member { cluster, node, shards, replicas: Holding::Replicas },
-    };
+    let card = Card::read(directory)?.ok_or(NodeError::NoCluster)?;
+    let Some(before) = former(directory)? else { return Err(NodeError::NoCluster) };
+    let Phase::Member { node, .. } = before.phase else { return Err(NodeError::NoCluster) };
     tracing::error!(
         %node,
         damage,
@@ -109,7 +112,7 @@ fn replace(config: &Config, damage: &str) -> Result<(), NodeError> {
     );
     let others = known.nodes().filter(|other| other.id != node);
     let others: Vec<String> = others.map(|other| other.peer.to_string()).collect();
-    let former = Former { node: node.0, incarnation: incarnation.0 };
+    let former = Former { node: node.0, incarnation: before.incarnation.0 };
     let asked = joining::ask(&options, card.incarnation, Some(former), &others);
     let welcome = match runtime()?.block_on(asked) {
         Ok(welcome) => welcome,
