@@ -89,15 +89,15 @@ fn find(folder: &Path, bytes: &str) -> (PathBuf, u64) {
 }
 
 /// The id of a node.
-fn id(cluster: &Cluster, node: usize) -> String {
+fn id(cluster: &Cluster, node: usize) -> u64 {
     let status = cluster.status(node).unwrap();
     let nodes = status["nodes"].as_array().unwrap();
-    nodes.iter().find(|node| node["myself"] == true).unwrap()["id"].to_string()
+    nodes.iter().find(|node| node["myself"] == true).unwrap()["id"].as_u64().unwrap()
 }
 
 /// Has a node lead all shards, now and whatever the balance.
 fn let_lead(cluster: &Cluster, node: usize) {
-    let id = id(cluster, node);
+    let id = id(cluster, node).to_string();
     await_that("it does not lead", || {
         let mut connection = Connection::open(cluster.address(node)).unwrap();
         matches!(connection.ask(&["CLUSTER", "TRANSFER", "ALL", &id]), Ok(Reply::Text(_)))
@@ -175,7 +175,7 @@ fn a_node_that_cannot_open_its_store_is_replaced_once_the_others_allow_it() {
     assert!(aside.join("logs").exists() && aside.join("cluster.toml").exists());
     cluster.await_status(0, "the old node is not forgotten", |status| {
         let nodes = status["nodes"].as_array().unwrap();
-        nodes.len() == 3 && nodes.iter().all(|node| node["id"].to_string() != id)
+        nodes.len() == 3 && nodes.iter().all(|node| node["id"] != id)
     });
     await_read(&cluster, 1);
     load.await_more(200);
