@@ -597,7 +597,9 @@ impl<'a> Pace<'a> {
     /// Sleeps as courtesy asks for, and until the budget allows what was spent.
     pub(crate) fn rest(&mut self) {
         self.unchecked = 0;
-        if self.patience > 0.0 && self.core.options.maintenance == Maintenance::Background {
+        let gives_way =
+            self.patience > 0.0 && self.core.options.maintenance == Maintenance::Background;
+        if gives_way {
             self.nap(self.courtesy.owed().mul_f64(self.patience));
         }
         if self.budget < u64::MAX {
@@ -605,7 +607,9 @@ impl<'a> Pace<'a> {
             let passed = self.core.options.disk.monotonic().saturating_sub(self.started);
             self.nap(allowed.saturating_sub(passed));
         }
-        self.courtesy = Courtesy::begin();
+        if gives_way {
+            self.courtesy = Courtesy::begin();
+        }
     }
 
     /// Sleeps, but not beyond the end of the store.

@@ -8,7 +8,7 @@ use crate::compaction::Progress;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::kvs1::{self, Kvs1Log};
-use crate::log::scan::{BatchTracker, Beyond, Scanner, Step};
+use crate::log::scan::{BatchTracker, Scanner, Step};
 use crate::log::segment::{HEADER_LENGTH, Segment, check_header};
 use crate::manifest::Manifest;
 use crate::names::Names;
@@ -208,10 +208,8 @@ fn verify_segment(
             Step::Bad(why) => why,
         };
         report.damage.push(Error::damaged(path, offset, why.describe()));
-        let Beyond::Record { offset, .. } = scanner.search_beyond(|_, _| true)? else {
-            return Ok(());
-        };
-        scanner.seek(offset);
-        tracker = BatchTracker::new(offset);
+        let next = scanner.behind_damage()?;
+        scanner.seek(next);
+        tracker = BatchTracker::new(next);
     }
 }

@@ -296,7 +296,7 @@ impl Member {
             replacement::prepare(&self.around.options.directory, *card, &topology)
         };
         match prepared() {
-            Ok(()) => self.around.host.end(&format!(
+            Ok(_) => self.around.host.end(&format!(
                 "{damage}; it cannot be mended in place: start the node again, and it replaces itself by a \
                  new one, which the other nodes fill"
             )),

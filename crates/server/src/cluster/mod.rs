@@ -90,9 +90,14 @@ pub struct Clustered {
 }
 
 impl Clustered {
+    /// What the node is as a member; none as long as it is none.
+    pub(crate) fn member(&self) -> Option<&Arc<member::Member>> {
+        self.node.get()?.member()
+    }
+
     /// Notes that the record of `key` was found damaged, so that it is mended from other replicas.
     pub(crate) fn note_damage(&self, key: &[u8]) {
-        if let Some(member) = self.node.get().and_then(|node| node.member()) {
+        if let Some(member) = self.member() {
             member.note_damage(key);
         }
     }

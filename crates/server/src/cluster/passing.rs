@@ -58,8 +58,8 @@ pub(crate) struct Passed {
 
 /// What the leader answers; an error that says what is known, if none does.
 pub(crate) async fn pass_on(server: Arc<Server>, passed: Passed) -> Vec<u8> {
-    let node = server.cluster.as_ref().and_then(|cluster| cluster.node.get());
-    let Some(member) = node.and_then(|node| node.member()).cloned() else {
+    let member = server.cluster.as_ref().and_then(|cluster| cluster.member());
+    let Some(member) = member.cloned() else {
         return b"-CLUSTERDOWN This node belongs to no cluster yet: let it join one\r\n".to_vec();
     };
     let mut body = vec![REQUESTS, passed.protocol.number().unsigned_abs() as u8];

@@ -37,7 +37,7 @@ use crate::error::Error;
 /// As [`KvStore::open_with`]; [`NodeError`] if the node was about to be replaced, and cannot be.
 pub(crate) fn open_or_replace(config: &Config, options: Options) -> Result<KvStore, Error> {
     let replaces = config.on_damage == OnDamage::Replace;
-    match former(&config.dir)? {
+    match Card::read(&config.dir)?.and_then(former) {
         Some(_) if replaces => replace(config, "found while the node ran")?,
         // It goes on as what it was, with what is intact.
         Some(card) => card.write(&config.dir)?,
@@ -55,22 +55,24 @@ pub(crate) fn open_or_replace(config: &Config, options: Options) -> Result<KvSto
     }
 }
 
-/// The card that a directory had before its node ended because of damage to its store; none if it did not.
-fn former(directory: &Path) -> Result<Option<Card>, NodeError> {
-    Ok(match Card::read(directory)?.map(|card| card.phase) {
-        Some(Phase::Replacing { cluster, shards, former: node, incarnation }) => {
-            let replicas = Holding::Replicas;
-            Some(Card { incarnation, phase: Phase::Member { cluster, node, shards, replicas } })
-        }
-        _ => None,
-    })
+/// The card that a directory had before it was noted that it is to become another node; none if it was not.
+fn former(card: Card) -> Option<Card> {
+    let Phase::Replacing { cluster, shards, former: node, incarnation } = card.phase else {
+        return None;
+    };
+    let replicas = Holding::Replicas;
+    Some(Card { incarnation, phase: Phase::Member { cluster, node, shards, replicas } })
 }
 
-/// Notes that the directory of a member is to become another node, if that can be.
+/// Notes that the directory of a member is to become another node, if that can be; its card from now on.
 ///
 /// # Errors
 /// [`NodeError::Refused`] if it cannot; then nothing has changed.
-pub(super) fn prepare(directory: &Path, card: Card, topology: &Topology) -> Result<(), NodeError> {
+pub(super) fn prepare(
+    directory: &Path,
+    card: Card,
+    topology: &Topology,
+) -> Result<Card, NodeError> {
     let Phase::Member { cluster, node, shards, .. } = card.phase else {
         return Err(NodeError::NoCluster);
     };
@@ -80,7 +82,9 @@ pub(super) fn prepare(directory: &Path, card: Card, topology: &Topology) -> Resu
     let incarnation = Incarnation(draw()?);
     let former = card.incarnation;
     let phase = Phase::Replacing { cluster, shards, former: node, incarnation: former };
-    Card { incarnation, phase }.write(directory)
+    let card = Card { incarnation, phase };
+    card.write(directory)?;
+    Ok(card)
 }
 
 /// A group of which a node has the only replica.
@@ -97,13 +101,13 @@ fn alone(topology: &Topology, node: NodeId) -> Option<ShardId> {
 fn replace(config: &Config, damage: &str) -> Result<(), NodeError> {
     let options = ClusterOptions::of(config)?;
     let directory = &options.directory;
-    let card = Card::read(directory)?.ok_or(NodeError::NoCluster)?;
+    let found = Card::read(directory)?.ok_or(NodeError::NoCluster)?;
     let known = saved::read(directory).ok_or(NodeError::NoCluster)?;
-    if matches!(card.phase, Phase::Member { .. }) {
-        prepare(directory, card, &known)?;
-    }
-    let card = Card::read(directory)?.ok_or(NodeError::NoCluster)?;
-    let Some(before) = former(directory)? else { return Err(NodeError::NoCluster) };
+    let card = match found.phase {
+        Phase::Member { .. } => prepare(directory, found, &known)?,
+        _ => found,
+    };
+    let before = former(card).ok_or(NodeError::NoCluster)?;
     let Phase::Member { node, .. } = before.phase else { return Err(NodeError::NoCluster) };
     tracing::error!(
         %node,

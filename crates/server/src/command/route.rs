@@ -266,7 +266,7 @@ impl Turn<'_> {
         if let Verdict::Refused(error) = wait(session) {
             return Verdict::Refused(error);
         }
-        let member = cluster.node.get().and_then(|node| node.member()).cloned();
+        let member = cluster.member().cloned();
         let confirmation = Arc::new(Confirmation { shard, state: AtomicU8::new(ASKED) });
         session.waiting.confirmation = Some(Arc::clone(&confirmation));
         let work = async move {

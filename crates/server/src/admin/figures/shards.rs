@@ -50,8 +50,9 @@ fn of_node(page: &mut Page<'_>, cluster: &Clustered, statuses: &[GroupStatus]) -
 }
 
 fn of_damage(page: &mut Page<'_>, cluster: &Clustered) -> fmt::Result {
-    let member = cluster.node.get().and_then(|node| node.member());
-    let Some(counts) = member.map(|member| member.mending_counts()) else { return Ok(()) };
+    let Some(counts) = cluster.member().map(|member| member.mending_counts()) else {
+        return Ok(());
+    };
     let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
     page.counter(
         "aryavarth_scrubbed_bytes",
