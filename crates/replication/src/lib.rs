@@ -21,7 +21,7 @@
 //! | `log_store`, `tail`, `syncer` | the log for openraft; the newest entries in memory; one sync for all |
 //! | `state_machine`, `gate`, `snapshot` | applying, and snapshots in and out |
 //! | `ticket` | whether a proposal was accepted at all |
-//! | `network`, `link`, `peers`, `progress` | what this node says to others |
+//! | `network`, `pipeline`, `link`, `peers`, `progress` | what this node says to others |
 //! | `listener` | what others ask of this node |
 //! | [`identity`], [`introduction`], [`tls`] | who may talk at all |
 //! | `types`, `runtime`, [`config`], [`status`], [`error`], `answer` | openraft's types, clock and settings; ours |
@@ -57,6 +57,7 @@ mod network;
 mod outlet;
 mod pace;
 mod peers;
+mod pipeline;
 mod progress;
 mod runtime;
 mod snapshot;

@@ -1,16 +1,11 @@
 //! What a group's leader or candidate says to one peer.
-//!
-//! Entries are pipelined: up to [`WINDOW`] messages are on their way to a follower before it has answered
-//! the first, so that its disk and the network work at the same time. Answers are handed to openraft in the
-//! order of the requests, whatever order they came in.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, BoxStream, FuturesOrdered};
+use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
 use openraft::OptionalSend;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
@@ -26,16 +21,14 @@ use crate::identity::NodeId;
 use crate::link::Link;
 use crate::outlet::send_snapshot;
 use crate::peers::{Peer, Peers};
+use crate::pipeline::{Destination, Sent, pipeline};
 use crate::progress::Transfers;
 use crate::proto::{self, answer, request};
 use crate::snapshot::SnapshotData;
-use crate::types::{LogId, Member, TypeConfig, Vote};
+use crate::types::{Member, TypeConfig, Vote};
 use crate::wire;
 
-/// Messages with entries on their way to one follower.
-const WINDOW: usize = 16;
-
-type RpcResult<T> = Result<T, RPCError<TypeConfig>>;
+pub(crate) type RpcResult<T> = Result<T, RPCError<TypeConfig>>;
 pub(crate) type SnapshotOf = openraft::type_config::alias::SnapshotOf<TypeConfig, SnapshotData>;
 
 /// Makes what talks to one peer about one shard.
@@ -89,15 +82,15 @@ impl Contact {
     }
 }
 
-fn unreachable_peer(error: &(impl std::error::Error + 'static)) -> RPCError<TypeConfig> {
+pub(crate) fn unreachable_peer(error: &(impl std::error::Error + 'static)) -> RPCError<TypeConfig> {
     RPCError::Unreachable(Unreachable::new(error))
 }
 
-fn bad(error: &(impl std::error::Error + 'static)) -> RPCError<TypeConfig> {
+pub(crate) fn bad(error: &(impl std::error::Error + 'static)) -> RPCError<TypeConfig> {
     RPCError::Network(NetworkError::new(error))
 }
 
-fn mismatch() -> RPCError<TypeConfig> {
+pub(crate) fn mismatch() -> RPCError<TypeConfig> {
     RPCError::Network(NetworkError::from_string("the answer is to another question"))
 }
 
@@ -116,30 +109,6 @@ async fn ask(
     }
 }
 
-/// What openraft needs to know of an append once its answer is here.
-struct Sent {
-    previous: Option<LogId>,
-    last: Option<LogId>,
-}
-
-impl Sent {
-    fn of(request: &AppendEntriesRequest<TypeConfig>) -> Sent {
-        let previous = request.prev_log_id;
-        Sent { previous, last: request.entries.last().map_or(previous, |last| Some(last.log_id)) }
-    }
-
-    fn result(
-        self,
-        response: AppendEntriesResponse<TypeConfig>,
-    ) -> RpcResult<StreamAppendResult<TypeConfig>> {
-        if response.is_conflict() && self.previous.is_none() {
-            // Nothing can conflict with the beginning; openraft relies on that.
-            return Err(mismatch());
-        }
-        Ok(response.into_stream_result(self.previous, self.last))
-    }
-}
-
 async fn append(
     peer: Arc<Peer>,
     shard: ShardId,
@@ -155,73 +124,6 @@ async fn append(
     match ask(link, shard, request::Body::Append(request), within).await? {
         answer::Body::Append(answer) => wire::to_append_answer(answer).map_err(|e| bad(&e)),
         _ => Err(mismatch()),
-    }
-}
-
-/// Puts an append on its way at once, in order, and gives what waits for its answer.
-async fn launch(
-    peer: &Peer,
-    shard: ShardId,
-    request: AppendEntriesRequest<TypeConfig>,
-    within: Duration,
-) -> BoxFuture<'static, RpcResult<StreamAppendResult<TypeConfig>>> {
-    let sent = Sent::of(&request);
-    let body = match wire::append_request(&request) {
-        Ok(body) => request::Body::Append(body),
-        Err(error) => return Box::pin(std::future::ready(Err(bad(&error)))),
-    };
-    let answer = peer.entries.ask(shard, body).await;
-    Box::pin(async move {
-        let answered = tokio::time::timeout(within, answer).await;
-        #[cfg(feature = "simulation")]
-        if aryavarth::planted::is_planted(aryavarth::planted::Planted::CommitMiscounted)
-            && !matches!(&answered, Ok(Ok(Ok(_))))
-        {
-            return sent.result(AppendEntriesResponse::Success);
-        }
-        match answered {
-            Ok(Ok(Ok(answer::Body::Append(answer)))) => {
-                sent.result(wire::to_append_answer(answer).map_err(|e| bad(&e))?)
-            }
-            Ok(Ok(Ok(_))) => Err(mismatch()),
-            Ok(Ok(Err(failure))) => Err(unreachable_peer(&failure)),
-            Ok(Err(_)) => {
-                Err(RPCError::Unreachable(Unreachable::from_string("the node is stopping")))
-            }
-            Err(elapsed) => Err(bad(&elapsed)),
-        }
-    })
-}
-
-/// A stream of appends in progress.
-struct Pipeline<S> {
-    input: Option<S>,
-    on_the_way: FuturesOrdered<BoxFuture<'static, RpcResult<StreamAppendResult<TypeConfig>>>>,
-    peer: Arc<Peer>,
-    shard: ShardId,
-    within: Duration,
-}
-
-impl<S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin> Pipeline<S> {
-    async fn next(&mut self) -> Option<RpcResult<StreamAppendResult<TypeConfig>>> {
-        loop {
-            let room = self.on_the_way.len() < WINDOW;
-            let Some(input) = self.input.as_mut().filter(|_| room) else {
-                return self.on_the_way.next().await;
-            };
-            let request = tokio::select! {
-                biased;
-                Some(result) = self.on_the_way.next() => return Some(result),
-                request = input.next() => request,
-            };
-            match request {
-                None => self.input = None,
-                Some(request) => {
-                    let answer = launch(&self.peer, self.shard, request, self.within).await;
-                    self.on_the_way.push_back(answer);
-                }
-            }
-        }
     }
 }
 
@@ -248,8 +150,8 @@ impl RaftNetworkV2<TypeConfig> for Contact {
     {
         Box::pin(async move {
             let peer = self.peer()?;
-            let shard = self.network.shard;
-            let patient = Duration::from_millis(self.network.timing.append);
+            let Network { shard, timing, .. } = self.network;
+            let destination = Destination { peer: Arc::clone(&peer), shard, timing };
             let mut input = input;
             // A heartbeat is a stream of one request without entries: it goes the urgent way.
             let Some(first) = input.next().await else {
@@ -257,20 +159,19 @@ impl RaftNetworkV2<TypeConfig> for Contact {
             };
             let sent = Sent::of(&first);
             if first.entries.is_empty() {
-                let urgent = option.soft_ttl();
-                let response = append(Arc::clone(&peer), shard, first, (urgent, patient)).await?;
+                let patience = (option.soft_ttl(), Duration::from_millis(timing.append));
+                let response = append(peer, shard, first, patience).await?;
                 let result = sent.result(response)?;
                 let failed = result.is_err();
                 let head = stream::iter([Ok(result)]);
                 if failed {
                     return Ok(Box::pin(head) as BoxStream<'s, _>);
                 }
-                let rest = pipeline(peer, shard, input, patient, VecDeque::new());
+                let rest = pipeline(destination, None, input).await;
                 return Ok(Box::pin(head.chain(rest)) as BoxStream<'s, _>);
             }
-            let first = launch(&peer, shard, first, patient).await;
-            let rest = pipeline(peer, shard, input, patient, [first].into());
-            Ok(Box::pin(rest) as BoxStream<'s, _>)
+            let stream = pipeline(destination, Some(first), input).await;
+            Ok(Box::pin(stream) as BoxStream<'s, _>)
         })
     }
 
@@ -319,25 +220,4 @@ impl RaftNetworkV2<TypeConfig> for Contact {
             _ => Err(mismatch()),
         }
     }
-}
-
-fn pipeline<S>(
-    peer: Arc<Peer>,
-    shard: ShardId,
-    input: S,
-    within: Duration,
-    launched: VecDeque<BoxFuture<'static, RpcResult<StreamAppendResult<TypeConfig>>>>,
-) -> impl Stream<Item = RpcResult<StreamAppendResult<TypeConfig>>> + Send
-where
-    S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin + Send,
-{
-    let on_the_way = launched.into_iter().collect();
-    let pipeline = Pipeline { input: Some(input), on_the_way, peer, shard, within };
-    stream::unfold(Some(pipeline), |pipeline| async move {
-        let mut pipeline = pipeline?;
-        let result = pipeline.next().await?;
-        // After an error nothing that follows can be right.
-        let next = matches!(result, Ok(Ok(_))).then_some(pipeline);
-        Some((result, next))
-    })
 }
