@@ -36,6 +36,7 @@ use crate::log_store::LogStore;
 use crate::network::Network;
 use crate::peers::Peers;
 use crate::progress::Transfers;
+use crate::rotten::{Complaints, keep_purging};
 use crate::runtime::{self, Moment, Runtime};
 use crate::state_machine::ShardMachine;
 use crate::status::{GroupStatus, Leadership, Role, is_ready_leader, leadership, status};
@@ -113,7 +114,7 @@ impl Lease {
 #[derive(Clone)]
 pub struct Group(Arc<Shared>);
 
-struct Shared {
+pub(crate) struct Shared {
     shard: ShardId,
     node: NodeId,
     raft: ShardRaft,
@@ -135,6 +136,12 @@ struct Proposal {
     done: Box<dyn FnOnce(Result<EntryIndex>) + Send>,
 }
 
+impl From<Arc<Shared>> for Group {
+    fn from(shared: Arc<Shared>) -> Group {
+        Group(shared)
+    }
+}
+
 impl fmt::Debug for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Group").field("shard", &self.0.shard).finish_non_exhaustive()
@@ -154,7 +161,8 @@ pub(crate) struct Surroundings {
 impl Group {
     /// Starts the group of `shard` from what the store has of it.
     pub(crate) async fn start(shard: ShardId, around: &Surroundings) -> Result<Group> {
-        let logs = LogStore::new(around.store.log(shard)?, around.syncer.clone());
+        let (complaints, silence, heard) = Complaints::new();
+        let logs = LogStore::new(around.store.log(shard)?, around.syncer.clone(), complaints);
         let log = Arc::clone(&logs.log);
         let gate = Arc::clone(&logs.gate);
         let bound_until = bound(log.as_ref(), around);
@@ -166,6 +174,7 @@ impl Group {
             peers: around.peers.clone(),
             timing: around.timing,
             transfers: transfers.clone(),
+            silence: silence.clone(),
         };
         let config = around.timing.config(shard)?;
         let raft = ShardRaft::build(around.node.0, config, network, logs, machine).await?;
@@ -182,7 +191,7 @@ impl Group {
         let leadership = watch_leadership(&raft);
         let (proposals, queue) = mpsc::unbounded_channel();
         runtime::spawn(feed(raft.clone(), queue));
-        Ok(Group(Arc::new(Shared {
+        let group = Group(Arc::new(Shared {
             shard,
             node: around.node,
             raft,
@@ -195,7 +204,23 @@ impl Group {
             metrics,
             leadership,
             handed_over: AtomicU64::new(0),
-        })))
+        }));
+        runtime::spawn(keep_purging(Arc::downgrade(&group.0), silence, heard));
+        Ok(group)
+    }
+
+    /// Waits until who leads is as wanted.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub(crate) async fn wait_leadership(&self, is: impl Fn(&Leadership) -> bool) -> Result<()> {
+        let reached = |metrics: &RaftMetrics<_>| is(&leadership(metrics)).then_some(());
+        loop {
+            match self.wait_metrics(self.0.timing.lease(), reached).await {
+                Err(Error::Timeout) => {}
+                reached => return reached,
+            }
+        }
     }
 
     pub(crate) fn seat(&self) -> Seat {
@@ -474,16 +499,13 @@ impl Group {
     /// Ends the leadership of a term in which this node proposes nothing any more: openraft would keep it
     /// for ever if whom it was handed to is dead.
     async fn resign(&self, term: Term) {
-        let led = |metrics: &RaftMetrics<TypeConfig>| {
-            let now = leadership(metrics);
-            now.term == term && now.role == Role::Leader
-        };
-        if !led(&self.0.metrics.borrow_watched()) {
+        let led = |now: &Leadership| now.term == term && now.role == Role::Leader;
+        if !led(&leadership(&self.0.metrics.borrow_watched())) {
             return;
         }
         self.0.raft.runtime_config().heartbeat(false);
-        let ended = |metrics: &RaftMetrics<TypeConfig>| (!led(metrics)).then_some(());
-        while let Err(Error::Timeout) = self.wait_metrics(self.0.timing.lease(), ended).await {}
+        // A group that has stopped leads nothing.
+        let _ = self.wait_leadership(|now| !led(now)).await;
         self.0.raft.runtime_config().heartbeat(true);
     }
 

@@ -21,6 +21,7 @@
 //! | `log_store`, `tail`, `syncer` | the log for openraft; the newest entries in memory; one sync for all |
 //! | `state_machine`, `gate`, `snapshot` | applying, and snapshots in and out |
 //! | `ticket` | whether a proposal was accepted at all |
+//! | `rotten` | entries that cannot be read any more |
 //! | `network`, `pipeline`, `link`, `peers`, `progress` | what this node says to others |
 //! | `listener` | what others ask of this node |
 //! | [`identity`], [`introduction`], [`tls`] | who may talk at all |
@@ -59,6 +60,7 @@ mod pace;
 mod peers;
 mod pipeline;
 mod progress;
+mod rotten;
 mod runtime;
 mod snapshot;
 mod state_machine;

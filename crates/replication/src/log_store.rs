@@ -13,14 +13,18 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
+use std::time::Duration;
 
 #[cfg(feature = "simulation")]
 use aryavarth::planted::{Planted, is_planted};
 use openraft::OptionalSend;
+use openraft::async_runtime::AsyncRuntime;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 
 use crate::entry_log::{EntryId, EntryLog, LoggedEntry, LoggedPayload, NewEntry, Payload};
 use crate::gate::Gate;
+use crate::rotten::Complaints;
+use crate::runtime::Runtime;
 use crate::syncer::Syncer;
 use crate::tail::{Found, Tail, weight};
 use crate::types::{Effects, Entry, EntryPayload, LogId, TypeConfig, Vote, entry_id, log_id};
@@ -28,6 +32,8 @@ use crate::{membership, vote};
 
 /// About the bytes of entries that go to a follower in one message.
 const MESSAGE_BYTES: u64 = 1 << 20;
+/// How soon entries that could not be read are tried again.
+const RETRY: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Debug)]
 pub(crate) struct LogStore {
@@ -37,12 +43,15 @@ pub(crate) struct LogStore {
     pub gate: Arc<Gate>,
     /// As it was saved last: the log may know better, which openraft would not expect.
     committed: Option<EntryId>,
+    /// Where it is told that a follower needs entries that are damaged here.
+    complaints: Complaints,
 }
 
 impl LogStore {
-    pub fn new(log: Arc<dyn EntryLog>, syncer: Syncer) -> LogStore {
+    /// The log of a shard.
+    pub fn new(log: Arc<dyn EntryLog>, syncer: Syncer, complaints: Complaints) -> LogStore {
         let committed = log.state().committed;
-        LogStore { log, syncer, tail: Arc::default(), gate: Arc::default(), committed }
+        LogStore { log, syncer, tail: Arc::default(), gate: Arc::default(), committed, complaints }
     }
 
     fn next_index(&self) -> u64 {
@@ -89,6 +98,11 @@ impl LogStore {
         }
         entries.into_iter().map(entry).collect()
     }
+}
+
+fn is_damage(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<aryavarth::Error>());
+    cause.is_some_and(aryavarth::Error::is_damage)
 }
 
 fn entry(logged: LoggedEntry) -> io::Result<Entry> {
@@ -143,7 +157,16 @@ impl RaftLogReader<TypeConfig> for LogStore {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        let found = self.read(start, end, MESSAGE_BYTES)?;
+        let found = match self.read(start, end, MESSAGE_BYTES) {
+            // An error would end the group. No entries are a heartbeat, which is not sent then.
+            Err(error) if is_damage(&error) => {
+                tracing::error!(%error, "entries that a follower needs are damaged here: another node is to lead");
+                self.complaints.complain();
+                Runtime::sleep(RETRY).await;
+                return Ok(Vec::new());
+            }
+            read => read?,
+        };
         let first = found.first().map(|entry| entry.log_id.index());
         if start < end && first != Some(start) {
             // Sent on, these would not follow what the follower has, or be taken for a heartbeat.
@@ -272,7 +295,8 @@ mod suite {
                 let store = store.clone();
                 Syncer::start(move || store.sync()).unwrap()
             };
-            let logs = LogStore::new(store.log(ShardId(1)).unwrap(), syncer);
+            let (complaints, ..) = Complaints::new();
+            let logs = LogStore::new(store.log(ShardId(1)).unwrap(), syncer, complaints);
             let machine = ShardMachine::open(ShardId(1), &logs, data).unwrap();
             Ok(((), logs, machine))
         }

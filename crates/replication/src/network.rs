@@ -24,6 +24,7 @@ use crate::peers::{Peer, Peers};
 use crate::pipeline::{Destination, Sent, pipeline};
 use crate::progress::Transfers;
 use crate::proto::{self, answer, request};
+use crate::rotten::Silence;
 use crate::snapshot::SnapshotData;
 use crate::types::{Member, TypeConfig, Vote};
 use crate::wire;
@@ -38,6 +39,7 @@ pub(crate) struct Network {
     pub peers: Peers,
     pub timing: Timing,
     pub transfers: Transfers,
+    pub silence: Silence,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
@@ -61,6 +63,17 @@ impl Contact {
     fn peer(&self) -> RpcResult<Arc<Peer>> {
         let peer = self.network.peers.get(self.target, &self.address);
         peer.map_err(|error| unreachable_peer(&error))
+    }
+
+    /// What followers would take for a heartbeat is not sent while silence is kept.
+    fn may_send(&self, request: &AppendEntriesRequest<TypeConfig>) -> RpcResult<()> {
+        match request.entries.is_empty() && self.network.silence.is_kept() {
+            true => {
+                let why = "entries are damaged here: another node is to lead";
+                Err(RPCError::Unreachable(Unreachable::from_string(why)))
+            }
+            false => Ok(()),
+        }
     }
 
     async fn urgent(&mut self, body: request::Body, within: Duration) -> RpcResult<answer::Body> {
@@ -135,6 +148,7 @@ impl RaftNetworkV2<TypeConfig> for Contact {
         request: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> RpcResult<AppendEntriesResponse<TypeConfig>> {
+        self.may_send(&request)?;
         let peer = self.peer()?;
         let patient = Duration::from_millis(self.network.timing.append);
         append(peer, self.network.shard, request, (option.soft_ttl(), patient)).await
@@ -151,12 +165,14 @@ impl RaftNetworkV2<TypeConfig> for Contact {
         Box::pin(async move {
             let peer = self.peer()?;
             let Network { shard, timing, .. } = self.network;
-            let destination = Destination { peer: Arc::clone(&peer), shard, timing };
+            let silence = self.network.silence.clone();
+            let destination = Destination { peer: Arc::clone(&peer), shard, timing, silence };
             let mut input = input;
             // A heartbeat is a stream of one request without entries: it goes the urgent way.
             let Some(first) = input.next().await else {
                 return Ok(Box::pin(stream::empty()) as BoxStream<'s, _>);
             };
+            self.may_send(&first)?;
             let sent = Sent::of(&first);
             if first.entries.is_empty() {
                 let patience = (option.soft_ttl(), Duration::from_millis(timing.append));

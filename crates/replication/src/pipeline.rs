@@ -29,6 +29,7 @@ use crate::entry_log::ShardId;
 use crate::network::{RpcResult, bad, mismatch, unreachable_peer};
 use crate::peers::Peer;
 use crate::proto::{answer, request};
+use crate::rotten::Silence;
 use crate::runtime;
 use crate::types::{LogId, TypeConfig};
 use crate::wire;
@@ -44,6 +45,7 @@ pub(crate) struct Destination {
     pub peer: Arc<Peer>,
     pub shard: ShardId,
     pub timing: Timing,
+    pub silence: Silence,
 }
 
 impl Destination {
@@ -136,7 +138,8 @@ impl<S: Stream<Item = Request> + Unpin> Pipeline<S> {
     }
 
     async fn tell_news(&mut self) {
-        if let Some(news) = self.news.take() {
+        let news = self.news.take();
+        if let Some(news) = news.filter(|_| !self.destination.silence.is_kept()) {
             self.send(news.request).await;
         }
     }

@@ -230,3 +230,40 @@ fn what_nobody_else_has_is_not_given_up() {
         assert!(cluster.store(0).join("logs").exists());
     }
 }
+
+/// Values that nobody reads any more, and that a node which was away has to be sent all the same.
+#[test]
+fn entries_that_rotted_where_they_are_sent_from_are_sent_from_another_replica() {
+    let mut cluster = Cluster::plan(3, 4).with(&["--scrub-period", "0s"]).begun();
+    write(&cluster);
+    cluster.kill(2);
+    let mut client = Client::new(cluster.addresses());
+    let mut set = |number: usize, value: &str| {
+        await_that("a key is not written", || {
+            let outcome = client.ask(&["SET", &key(number), value]);
+            matches!(outcome, Outcome::Answered(Reply::Text(_)))
+        });
+    };
+    let earlier = |number: usize| format!("earlier <{number}>");
+    (0..KEYS).for_each(|number| set(number, &earlier(number)));
+    (0..KEYS).for_each(|number| set(number, &value(number)));
+    // They forget what they have of it in memory.
+    for node in 0..2 {
+        cluster.stop(node);
+        cluster.run(node);
+    }
+    (20..30).for_each(|number| rot(&cluster, 0, &earlier(number)));
+    let_lead(&cluster, 0);
+    cluster.run(2);
+    cluster.await_whole();
+    (0..3).for_each(|node| await_read(&cluster, node));
+    let met = "entries that a follower needs are damaged here";
+    assert!(cluster.has_said(0, met) > 0, "{}", cluster.said(0));
+    // No replica has stopped.
+    set(0, &value(0));
+    for node in 0..3 {
+        let status = cluster.status(node).unwrap();
+        let groups = status["shards"].as_array().unwrap();
+        assert!(groups.iter().all(|group| group["role"] != "stopped"), "{status}");
+    }
+}
