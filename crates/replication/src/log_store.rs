@@ -100,9 +100,10 @@ impl LogStore {
     }
 }
 
-fn is_damage(error: &io::Error) -> bool {
+/// Whether bytes of the log are lost: they have changed, or the device does not give them.
+fn is_lost(error: &io::Error) -> bool {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<aryavarth::Error>());
-    cause.is_some_and(aryavarth::Error::is_damage)
+    cause.is_some_and(|cause| cause.is_damage() || matches!(cause, aryavarth::Error::Io { .. }))
 }
 
 fn entry(logged: LoggedEntry) -> io::Result<Entry> {
@@ -159,7 +160,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
         let found = match self.read(start, end, MESSAGE_BYTES) {
             // An error would end the group. No entries are a heartbeat, which is not sent then.
-            Err(error) if is_damage(&error) => {
+            Err(error) if is_lost(&error) => {
                 tracing::error!(%error, "entries that a follower needs are damaged here: another node is to lead");
                 self.complaints.complain();
                 Runtime::sleep(RETRY).await;

@@ -337,8 +337,8 @@ impl Segment {
         })
     }
 
-    /// Reads the record at `offset`, proves it by its checksum and hands it to `take`. (`take` may
-    /// be called twice; the last answer counts.)
+    /// Reads the record at `offset`, proves it by its checksum and hands it to `take`. (`take` is called
+    /// twice if the device fails between the two; the last answer counts.)
     ///
     /// # Errors
     /// [`Error::Damaged`] if it is not what was written, [`Error::Io`] if it cannot be read.
@@ -349,9 +349,11 @@ impl Segment {
         mut take: impl FnMut(&Header, &Record<'_>) -> R,
     ) -> Result<R> {
         let file = &**self.file.load(guard).expect("a segment always has a file");
-        let answer = self.record_from(file, Source::Mapped, offset, &mut take);
         if !file.has_faulted() {
-            return answer;
+            let answer = self.record_from(file, Source::Mapped, offset, &mut take);
+            if !file.has_faulted() {
+                return answer;
+            }
         }
         self.record_from(file, Source::Copied, offset, &mut take)
     }

@@ -287,7 +287,7 @@ fn read_entry(place: &Place) -> Result<LoggedEntry> {
     Ok(LoggedEntry { id: head.id, payload })
 }
 
-/// Shows the records of an entry behind its head, each with where it starts and its length.
+/// Shows the records of an entry behind its head, each once, with where it starts and its length.
 ///
 /// # Errors
 /// What `show` returns, or that a record cannot be read.
@@ -298,12 +298,16 @@ pub fn each_effect(
     let guard = pin();
     let mut offset = place.offset + place.head;
     while offset < place.offset + place.length {
-        let (mut length, mut shown) = (0, Ok(()));
+        let (mut length, mut shown) = (0, None);
         place.segment.record(&guard, offset, |header, record| {
             length = header.record_length();
-            shown = show(record, offset, length);
+            shown = Some(match shown {
+                None => show(record, offset, length),
+                // Shown twice, it would be two effects.
+                Some(_) => Err(Error::damaged(&place.segment.path, offset, "the device failed")),
+            });
         })?;
-        shown?;
+        shown.unwrap_or(Ok(()))?;
         offset += length;
     }
     Ok(())

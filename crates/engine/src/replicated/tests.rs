@@ -1,8 +1,9 @@
 //! What only the inside can try: compaction as it runs in the background.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use super::{NewEntry, Payload};
+use super::{LoggedPayload, NewEntry, Payload};
 use crate::compaction::{Effort, run_background};
 use crate::disk::sim::{CrashPlan, SimDisk};
 use crate::ids::{EntryId, EntryIndex, ShardId, Term};
@@ -122,4 +123,29 @@ fn what_was_removed_stays_so_though_an_older_entry_of_another_shard_waits() {
         run_background(store.core(), Effort::Full).unwrap();
         store.checkpoint().unwrap();
     }
+}
+
+/// A mapping that met a bad sector is not trusted any more, and what it showed is read again from the device.
+#[test]
+fn effects_beside_a_bad_sector_are_read_once() {
+    let disk = SimDisk::new();
+    let store = open(&disk);
+    let log = store.replicated(ShardId(1)).unwrap();
+    let id = |index| EntryId { term: Term(1), index: EntryIndex(index) };
+    for (index, value) in (0..).zip(["intact", "on a bad sector"]) {
+        let mut batch = WriteBatch::new();
+        let value = value.repeat(20);
+        batch.set("key", &value).set("other", &value);
+        log.append(&[NewEntry { id: id(index), payload: Payload::Effects(&batch) }]).unwrap();
+    }
+    let segment = Path::new("/store/logs/0000000001.log");
+    let bad = disk.contents(segment).windows(6).rposition(|part| part == b"on a b").unwrap();
+    disk.break_media(segment, bad as u64, 1);
+    let read = |index| log.read(EntryIndex(index)..EntryIndex(index + 1), u64::MAX);
+    assert!(read(1).is_err());
+    let entries = read(0).unwrap();
+    let LoggedPayload::Effects(batch) = &entries[0].payload else { panic!("{entries:?}") };
+    assert_eq!(batch.len(), 2);
+    log.apply(EntryIndex(0)).unwrap();
+    assert_eq!(store.stats().keys, 2);
 }
