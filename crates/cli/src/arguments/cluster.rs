@@ -74,9 +74,9 @@ pub struct Add {
 pub struct Chosen {
     /// The node: its id, the beginning of its name, or where clients reach it
     pub node: String,
-    /// Wait until it is done
+    /// Wait until it is done, and say meanwhile what is left
     #[arg(long)]
-    pub wait: bool,
+    pub until_done: bool,
 }
 
 /// Arguments of `cluster remove`.

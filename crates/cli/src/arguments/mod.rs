@@ -24,7 +24,9 @@ use crate::formats::Format;
 use crate::size::parse as parse_size;
 use crate::spelling::from_base64;
 
-pub use cluster::{Add, Chosen, Cluster, ClusterCommand, Factor, Remove, Start, Status, Transfer};
+pub use cluster::{
+    Add, Chosen, Cluster, ClusterCommand, Factor, Remove, Start, Status, Transfer,
+};
 pub use console::{Cli, Repeat};
 pub use server::Server;
 
@@ -413,5 +415,25 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Arguments::command().debug_assert();
+    }
+
+    /// The one would be taken for the other, which clap itself notices only when it is asked for.
+    #[test]
+    fn no_command_names_an_option_like_one_that_all_have() {
+        fn check(command: &clap::Command, all: &[&clap::Arg]) {
+            for option in command.get_subcommands().flat_map(clap::Command::get_arguments) {
+                let long = option.get_long();
+                let same = |other: &&clap::Arg| {
+                    other.get_id() == option.get_id()
+                        || (long.is_some() && other.get_long() == long)
+                };
+                assert!(!all.iter().any(same), "{} {}", command.get_name(), option.get_id());
+            }
+            command.get_subcommands().for_each(|command| check(command, all));
+        }
+        let command = Arguments::command();
+        let all: Vec<_> = command.get_arguments().filter(|option| option.is_global_set()).collect();
+        assert!(!all.is_empty());
+        check(&command, &all);
     }
 }

@@ -61,7 +61,7 @@ pub(super) fn add(arguments: &Add, context: &Context, output: &mut Output) -> Re
 pub(super) fn drain(chosen: &Chosen, context: &Context, output: &mut Output) -> Result<()> {
     let mut link = connect(context)?;
     let id = order(&mut link, "DRAIN", &chosen.node)?;
-    if chosen.wait {
+    if chosen.until_done {
         wait(&mut link, |status| node_left(status, id))?;
     }
     output.result(&json!({"node": id}), &format!("node {id} is drained{}", pending(chosen)))
@@ -84,7 +84,7 @@ pub(super) fn remove(arguments: &Remove, context: &Context, output: &mut Output)
         command.arg("LOST");
     }
     link.ask(&command, Effect::Writes)?;
-    if arguments.chosen.wait {
+    if arguments.chosen.until_done {
         wait(&mut link, |status| {
             let left = node_left(status, id);
             status.nodes.iter().any(|node| node.id == id).then(|| left.unwrap_or_default())
@@ -131,7 +131,7 @@ fn order(link: &mut Link, what: &str, node: &str) -> Result<u64> {
 }
 
 fn pending(chosen: &Chosen) -> &'static str {
-    if chosen.wait { "" } else { " (under way; `aryavarth cluster status` shows it)" }
+    if chosen.until_done { "" } else { " (under way; `aryavarth cluster status` shows it)" }
 }
 
 /// What a node still has, if it has something.
