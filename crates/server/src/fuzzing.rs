@@ -17,6 +17,7 @@ use std::sync::Arc;
 use aryavarth::Durability;
 use aryavarth::disk::sim::SimDisk;
 
+use crate::cluster::Start;
 use crate::config::{Bytes, Config, Sources};
 use crate::net::{ByHand, Standstill};
 use crate::resp::{Ahead, Caller, Decoded, Decoder, Limits, ProtocolError};
@@ -129,7 +130,9 @@ fn server() -> Arc<Server> {
     config.io_threads = 1;
     let tls = Tls::new(tls::load(&config).expect("there is none to load"));
     let disk = Arc::new(SimDisk::new());
-    assemble(disk, config, &Sources::default(), tls).expect("an empty store opens").0
+    assemble(disk, config, &Sources::default(), tls, &Start::Resume)
+        .expect("an empty store opens")
+        .0
 }
 
 /// Looks whether the output is replies, and if the server took all of the script, whether they are

@@ -226,7 +226,7 @@ fn launch(
     let admin = config.admin_address.map(Admin::start).transpose()?;
     let tls = Tls::new(tls::load(&config)?);
     let listeners = listen(&config, &tls)?;
-    let (server, rising) = assemble(disk, config, sources, tls)?;
+    let (server, rising) = assemble(disk, config, sources, tls, &start)?;
     let ports = listeners.iter().map(Listener::address).collect::<std::io::Result<Vec<_>>>();
     let ports = ports.map_err(Error::io("ask for the address of a socket"))?;
     server.ports.set(ports).expect("it has just been made");
@@ -258,11 +258,12 @@ pub(crate) fn assemble(
     config: Config,
     sources: &Sources,
     tls: Tls,
+    start: &Start,
 ) -> Result<(Arc<Server>, Option<Rising>)> {
     // The server's own committer waits for the disk, so the store need not.
     let options = config.store_options().durability(Durability::Os).disk(disk);
     let store = match config.cluster {
-        Switch::Yes => open_or_replace(&config, options)?,
+        Switch::Yes => open_or_replace(&config, options, start)?,
         Switch::No => KvStore::open_with(&config.dir, options)?,
     };
     let durability = Arc::new(DurabilityPolicy::new(config.durability));

@@ -27,25 +27,30 @@ use super::card::{Card, FILE, Holding, Phase, draw};
 use super::error::NodeError;
 use super::messages::Former;
 use super::node::{ClusterOptions, runtime};
-use super::{joining, saved};
+use super::{Start, joining, saved};
 use crate::config::{Config, OnDamage};
 use crate::error::Error;
 
-/// Opens the store of a node. If it is damaged, it is replaced first, if the others have all that was in it.
+/// Opens the store of a node that starts so. If it is damaged, it is replaced first, if the others have all that
+/// was in it.
 ///
 /// # Errors
 /// As [`KvStore::open_with`]; [`NodeError`] if the node was about to be replaced, and cannot be.
-pub(crate) fn open_or_replace(config: &Config, options: Options) -> Result<KvStore, Error> {
+pub(crate) fn open_or_replace(
+    config: &Config,
+    options: Options,
+    start: &Start,
+) -> Result<KvStore, Error> {
     let replaces = config.on_damage == OnDamage::Replace;
     match Card::read(&config.dir)?.and_then(former) {
-        Some(_) if replaces => replace(config, "found while the node ran")?,
+        Some(_) if replaces => replace(config, start, "found while the node ran")?,
         // It goes on as what it was, with what is intact.
         Some(card) => card.write(&config.dir)?,
         None => {}
     }
     match KvStore::open_with(&config.dir, options.clone()) {
         Err(damage) if damage.is_damage() && replaces => {
-            if let Err(error) = replace(config, &damage.place()) {
+            if let Err(error) = replace(config, start, &damage.place()) {
                 tracing::error!(%error, "the damaged store cannot be replaced");
                 return Err(damage.into());
             }
@@ -98,7 +103,7 @@ fn alone(topology: &Topology, node: NodeId) -> Option<ShardId> {
 ///
 /// # Errors
 /// Why it cannot be. Then the directory is what it was.
-fn replace(config: &Config, damage: &str) -> Result<(), NodeError> {
+fn replace(config: &Config, start: &Start, damage: &str) -> Result<(), NodeError> {
     let options = ClusterOptions::of(config)?;
     let directory = &options.directory;
     let found = Card::read(directory)?.ok_or(NodeError::NoCluster)?;
@@ -114,11 +119,10 @@ fn replace(config: &Config, damage: &str) -> Result<(), NodeError> {
         damage,
         "the store is damaged: the others are asked to let this directory be a new node"
     );
-    let others = known.nodes().filter(|other| other.id != node);
-    let others: Vec<String> = others.map(|other| other.peer.to_string()).collect();
     let former = Former { node: node.0, incarnation: before.incarnation.0 };
-    let asked = joining::ask(&options, card.incarnation, Some(former), &others);
-    let welcome = match runtime()?.block_on(asked) {
+    let members = asked(&known, node, start);
+    let answered = joining::ask(&options, card.incarnation, Some(former), &members);
+    let welcome = match runtime()?.block_on(answered) {
         Ok(welcome) => welcome,
         Err(error) => {
             before.write(directory)?;
@@ -128,6 +132,19 @@ fn replace(config: &Config, damage: &str) -> Result<(), NodeError> {
     put_aside(directory, node, &before)?;
     joining::settle(directory, card.incarnation, &welcome)?;
     Ok(())
+}
+
+/// Whom a node asks, by their peer addresses: all others that it knows of, and then whom the operator names, as
+/// they may all have moved since it heard of them.
+fn asked(known: &Topology, node: NodeId, start: &Start) -> Vec<String> {
+    let others = known.nodes().filter(|other| other.id != node);
+    let mut asked: Vec<String> = others.map(|other| other.peer.to_string()).collect();
+    if let Start::Join { member } = start
+        && !asked.contains(member)
+    {
+        asked.push(member.clone());
+    }
+    asked
 }
 
 /// Moves the damaged store to where an operator may look at it, and let go of it.
@@ -153,4 +170,33 @@ fn put_aside(directory: &Path, node: NodeId, card: &Card) -> Result<(), NodeErro
         "the damaged store was put aside, with its {FILE}: remove it once nobody wants to look at it"
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use aryavarth_cluster::{Change, ClusterId, NewNode, ReplicationFactor, ShardCount};
+
+    use super::*;
+
+    fn node(id: u64) -> NewNode {
+        let address = |port: u64| format!("10.0.0.{id}:{port}").parse().unwrap();
+        let (client, peer) = (address(6379), address(16379));
+        NewNode { id: NodeId(id), incarnation: Incarnation(id), client, peer, zone: None }
+    }
+
+    #[test]
+    fn all_others_are_asked_and_whom_the_operator_names() {
+        let shards = ShardCount::new(2).unwrap();
+        let mut known = Topology::found(ClusterId(7), shards, ReplicationFactor::Three, node(1));
+        for id in 2..=3 {
+            known.apply(&Change::AddNode(node(id))).unwrap();
+        }
+        let asked = |start: &Start| asked(&known, NodeId(2), start);
+        let join = |member: &str| Start::Join { member: member.to_owned() };
+        let others = ["10.0.0.1:16379", "10.0.0.3:16379"];
+        assert_eq!(asked(&Start::Resume), others);
+        assert_eq!(asked(&join(others[1])), others);
+        let moved = "10.0.0.9:16379";
+        assert_eq!(asked(&join(moved)), [others[0], others[1], moved]);
+    }
 }

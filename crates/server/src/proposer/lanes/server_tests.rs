@@ -12,6 +12,7 @@ use aryavarth::KvStore;
 use aryavarth::disk::sim::SimDisk;
 
 use super::{Lane, Proposers, Routing};
+use crate::cluster::Start;
 use crate::config::{Config, Sources};
 use crate::net::{ByHand, Standstill};
 use crate::proposer::{Accepted, BatchError, BatchNumber, Log, Proposed};
@@ -70,7 +71,7 @@ fn server(sky: &Sky) -> Arc<Server> {
     config.io_threads = 1;
     let tls = Tls::new(tls::load(&config).unwrap());
     let disk = Arc::new(SimDisk::new());
-    let (mut server, _) = assemble(disk, config, &Sources::default(), tls).unwrap();
+    let (mut server, _) = assemble(disk, config, &Sources::default(), tls, &Start::Resume).unwrap();
     let slow = |lane| Arc::new(SlowLog(Lane(lane), Arc::clone(sky))) as Arc<dyn Log>;
     Arc::get_mut(&mut server).unwrap().proposers =
         Proposers::new(Routing::FirstByte { lanes: 2 }, [slow(0), slow(1)]);
