@@ -2,7 +2,7 @@
 //! Each variant tells the caller's next move.
 
 use crate::node::{Address, NodeId, NodeState};
-use crate::shards::ShardId;
+use crate::shards::{META_GROUP, ShardId};
 
 /// What the fallible functions of this crate return.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -99,6 +99,23 @@ pub enum Error {
         /// Its state.
         state: NodeState,
     },
+    /// Without the node a group would have fewer copies than it has. Add a node first, lower the replication
+    /// factor, or drain the node all the same.
+    #[error(
+        "without node {node} {} would have {left} {} instead of {now}: {}, or say FORCE (--force); if \
+         the node is dead, remove it as LOST (--lost)",
+        losing(*.shard), copies(*.left), instead(*.shard)
+    )]
+    GivesUpCopies {
+        /// The node.
+        node: NodeId,
+        /// The group that would have fewest copies.
+        shard: ShardId,
+        /// How many of its copies live.
+        now: usize,
+        /// How many would be left.
+        left: usize,
+    },
     /// The node still has replicas, or is to have. Wait until they have moved.
     #[error("node {node} has a replica of shard {shard}; wait until it has moved")]
     NodeInUse {
@@ -165,4 +182,21 @@ pub enum Error {
         /// What was found there.
         detail: &'static str,
     },
+}
+
+/// Who has copies to lose: shards lose theirs alike.
+fn losing(shard: ShardId) -> &'static str {
+    if shard == META_GROUP { "the meta group" } else { "each shard" }
+}
+
+fn copies(count: usize) -> &'static str {
+    if count == 1 { "copy" } else { "copies" }
+}
+
+/// What can be done so that no copies are lost. The factor is none of the meta group's.
+fn instead(shard: ShardId) -> &'static str {
+    match shard {
+        META_GROUP => "add a node first",
+        _ => "add a node first, lower the factor (CLUSTER REPLICATION-FACTOR)",
+    }
 }

@@ -57,7 +57,9 @@ mod topology;
 pub use encoding::VERSION;
 pub use error::{Error, Result};
 pub use node::{Address, ClusterId, Incarnation, Node, NodeId, NodeName, NodeSet, NodeState, Zone};
-pub use placement::{Choice, Placement, Wanted, group_size, next_transfer, spread_leaders, wanted};
+pub use placement::{
+    Choice, Placement, Wanted, check_drain, group_size, next_transfer, spread_leaders, wanted,
+};
 pub use reconcile::{Limits, Membership, NodeSight, Observed, ShardSight, Step, next_step};
 pub use redis_view::{Endpoint, Health, RedisView, Role, ShardEntry, ShardMember, SlotsEntry};
 pub use shards::{META_GROUP, Route, ShardCount, ShardId};

@@ -25,7 +25,7 @@ pub enum ClusterCommand {
     /// Let a node that waits (`serve --cluster`) join the cluster of --addr
     Add(Add),
     /// Move all replicas away from a node; it stays a member
-    Drain(Chosen),
+    Drain(Drain),
     /// Let a drained node have replicas again
     Undrain(Chosen),
     /// Drain a node and remove it once it is empty
@@ -79,12 +79,26 @@ pub struct Chosen {
     pub until_done: bool,
 }
 
+/// Arguments of `cluster drain`.
+#[derive(Debug, Args)]
+pub struct Drain {
+    /// Which one.
+    #[command(flatten)]
+    pub chosen: Chosen,
+    /// Even if too few nodes are left for as many copies as there are
+    #[arg(long)]
+    pub force: bool,
+}
+
 /// Arguments of `cluster remove`.
 #[derive(Debug, Args)]
 pub struct Remove {
     /// Which one.
     #[command(flatten)]
     pub chosen: Chosen,
+    /// Even if too few nodes are left for as many copies as there are
+    #[arg(long, conflicts_with = "lost")]
+    pub force: bool,
     /// It will not come back: make its replicas anew elsewhere, from the others
     #[arg(long)]
     pub lost: bool,

@@ -25,7 +25,7 @@ use crate::size::parse as parse_size;
 use crate::spelling::from_base64;
 
 pub use cluster::{
-    Add, Chosen, Cluster, ClusterCommand, Factor, Remove, Start, Status, Transfer,
+    Add, Chosen, Cluster, ClusterCommand, Drain, Factor, Remove, Start, Status, Transfer,
 };
 pub use console::{Cli, Repeat};
 pub use server::Server;

@@ -267,6 +267,28 @@ impl Cluster {
         }
     }
 
+    /// A node's id.
+    pub fn id(&self, node: usize) -> u64 {
+        let status = self.status(node).unwrap();
+        let nodes = status["nodes"].as_array().unwrap();
+        nodes.iter().find(|node| node["myself"] == true).unwrap()["id"].as_u64().unwrap()
+    }
+
+    /// Runs `aryavarth cluster …` as an operator, by way of a node: its exit code, and what it said.
+    pub fn operate(&self, node: usize, words: &[&str]) -> (Option<i32>, String) {
+        let output = Command::new(assert_cmd::cargo::cargo_bin!("aryavarth"))
+            .arg("cluster")
+            .args(words)
+            .args(["--addr", self.address(node)])
+            .env_remove("ARYAVARTH_ADDR")
+            .env_remove("ARYAVARTH_DIR")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    }
+
     /// Waits until a node's status is as it should be.
     pub fn await_status(&self, node: usize, what: &str, is: impl Fn(&serde_json::Value) -> bool) {
         let begun = Instant::now();

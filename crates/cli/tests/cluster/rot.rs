@@ -89,15 +89,9 @@ fn find(folder: &Path, bytes: &str) -> (PathBuf, u64) {
 }
 
 /// The id of a node.
-fn id(cluster: &Cluster, node: usize) -> u64 {
-    let status = cluster.status(node).unwrap();
-    let nodes = status["nodes"].as_array().unwrap();
-    nodes.iter().find(|node| node["myself"] == true).unwrap()["id"].as_u64().unwrap()
-}
-
 /// Has a node lead all shards, now and whatever the balance.
 fn let_lead(cluster: &Cluster, node: usize) {
-    let id = id(cluster, node).to_string();
+    let id = cluster.id(node).to_string();
     await_that("it does not lead", || {
         let mut connection = Connection::open(cluster.address(node)).unwrap();
         matches!(connection.ask(&["CLUSTER", "TRANSFER", "ALL", &id]), Ok(Reply::Text(_)))
@@ -161,7 +155,7 @@ fn a_node_that_cannot_open_its_store_is_replaced_once_the_others_allow_it() {
     write(&cluster);
     let load = Load::start(&cluster);
     load.await_more(200);
-    let id = id(&cluster, 1);
+    let id = cluster.id(1);
     cluster.kill(1);
     rot(&cluster, 1, &value(20));
     // Two of three are away: nobody may give up anything.

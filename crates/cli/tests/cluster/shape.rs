@@ -47,11 +47,7 @@ fn it_grows_loses_a_node_for_good_and_empties_another() {
     // One more takes the place of the one that is drained.
     cluster.add();
     cluster.await_whole();
-    let status = cluster.status(0).unwrap();
-    let nodes = status["nodes"].as_array().unwrap();
-    let address = cluster.address(fourth).to_owned();
-    let drained = nodes.iter().find(|node| node["client"] == address.as_str()).unwrap();
-    let id = drained["id"].to_string();
+    let id = cluster.id(fourth).to_string();
     let reply = Connection::open(cluster.address(0)).unwrap().ask(&["CLUSTER", "REMOVE", &id]);
     assert_eq!(reply.unwrap(), Reply::Text("OK".to_owned()));
     cluster.await_status(0, "a node is not removed", |status| {
@@ -61,6 +57,58 @@ fn it_grows_loses_a_node_for_good_and_empties_another() {
     assert_ne!(cluster.await_end(fourth), Some(0));
     assert!(cluster.said(fourth).contains("was removed from"), "{}", cluster.said(fourth));
     read_all(&cluster, 600);
+}
+
+/// How many replicas of each group there are, and how many groups a node has, by its id.
+fn replicas(status: &serde_json::Value, id: u64) -> (Vec<usize>, u64) {
+    let groups = status["shards"].as_array().unwrap().iter();
+    let voters = groups.map(|group| group["voters"].as_array().unwrap().len()).collect();
+    let nodes = status["nodes"].as_array().unwrap();
+    let node = nodes.iter().find(|node| node["id"] == id).unwrap();
+    (voters, node["shards"].as_u64().unwrap())
+}
+
+#[test]
+fn a_node_that_is_needed_for_the_copies_leaves_only_by_force() {
+    let mut cluster = Cluster::start(3, 4);
+    write_some(&cluster, 0, 100);
+    let id = cluster.id(2);
+    let named = id.to_string();
+    let mut asked = Connection::open(cluster.address(1)).unwrap();
+    for order in ["DRAIN", "REMOVE"] {
+        let reply = asked.ask(&["CLUSTER", order, &named]).unwrap();
+        let Reply::Error(error) = &reply else { panic!("{order}: {reply:?}") };
+        assert!(error.contains("each shard would have 1 copy instead of 3"), "{error}");
+        assert!(error.contains("CLUSTER REPLICATION-FACTOR") && error.contains("FORCE"), "{error}");
+    }
+    let (code, said) = cluster.operate(0, &["drain", &named]);
+    assert_eq!(code, Some(14), "{said}");
+    assert!(said.contains("1 copy instead of 3") && said.contains("--force"), "{said}");
+    let status = cluster.status(0).unwrap();
+    assert!(status["nodes"].as_array().unwrap().iter().all(|node| node["state"] == "active"));
+    assert_eq!(replicas(&status, id), (vec![3; 5], 5));
+    // Whoever insists has one copy of each.
+    let (code, said) = cluster.operate(0, &["drain", &named, "--force", "--until-done"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(replicas(&cluster.status(0).unwrap(), id), (vec![1; 5], 0));
+    read_all(&cluster, 100);
+    let (code, said) = cluster.operate(0, &["undrain", &named]);
+    assert_eq!(code, Some(0), "{said}");
+    cluster.await_whole();
+    // With a fourth it can be spared.
+    cluster.add();
+    cluster.await_whole();
+    let (code, said) = cluster.operate(0, &["remove", &named, "--until-done"]);
+    assert_eq!(code, Some(0), "{said}");
+    cluster.await_status(0, "there are not three copies of each", |status| {
+        status["state"] == "ok" && status["nodes"].as_array().unwrap().len() == 3
+    });
+    assert_ne!(cluster.await_end(2), Some(0));
+    // It is removed by force, too.
+    let (code, said) = cluster.operate(0, &["remove", &cluster.id(1).to_string(), "--force"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_ne!(cluster.await_end(1), Some(0));
+    read_all(&cluster, 100);
 }
 
 #[test]

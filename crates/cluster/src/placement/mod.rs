@@ -17,6 +17,7 @@
 //! While a cluster is too small to have more than one replica though it should, nothing is evened
 //! out: the next node will get everything anyway.
 
+mod drain;
 mod leaders;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use crate::node::{NodeId, NodeSet, NodeState, Zone};
 use crate::shards::ShardId;
 use crate::topology::{Replicas, ReplicationFactor, Topology};
 
+pub use drain::check_drain;
 pub use leaders::{Choice, next_transfer, spread_leaders};
 
 /// Where the replicas of all groups should be.

@@ -292,15 +292,20 @@ impl Action {
     }
 }
 
-/// What an operator wants.
+/// What an operator wants. An older release refuses what it does not know, so that new wishes have names of their
+/// own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wish {
-    /// Empty a node.
+    /// Empty a node, if no copies are given up.
     Drain(u64),
+    /// Empty a node, and give up copies if there is no room for them elsewhere.
+    DrainForced(u64),
     /// Let it be filled again.
     Undrain(u64),
-    /// Remove a node: empty it first.
+    /// Remove a node: empty it first, if no copies are given up.
     Remove(u64),
+    /// The same, and give up copies if there is no room for them elsewhere.
+    RemoveForced(u64),
     /// Remove a node that will not come back.
     RemoveLost(u64),
     /// Let a node lead a shard; none for all shards that it has.

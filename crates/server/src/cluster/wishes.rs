@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aryavarth_cluster::{
     Change, META_GROUP, NodeId, NodeSight, NodeState, ReplicationFactor, ShardId, Topology,
+    check_drain,
 };
 use tokio::time::Instant;
 
@@ -18,6 +19,13 @@ use super::reconciler::leaves;
 const HANDING_OVER: Duration = Duration::from_secs(5);
 /// Between two tries.
 const AGAIN: Duration = Duration::from_millis(100);
+
+/// Whether an order may leave fewer copies than there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Copies {
+    Keep,
+    GiveUp,
+}
 
 impl ClusterNode {
     /// Has a wish granted; returns when it is logged, or done if that can be waited for. Blocks.
@@ -43,20 +51,14 @@ impl Member {
         }
         let topology = self.topology().ok_or(NodeError::NoCluster)?;
         match wish {
-            Wish::Drain(node) => self.set_state(&topology, node, NodeState::Draining).await,
+            Wish::Drain(node) => self.drain(node, Copies::Keep).await,
+            Wish::DrainForced(node) => self.drain(node, Copies::GiveUp).await,
             Wish::Undrain(node) => {
                 self.note_leaving(node, None).await?;
                 self.set_state(&topology, node, NodeState::Active).await
             }
-            Wish::Remove(node) => {
-                if topology.nodes().len() == 1 {
-                    let why = "the last node of a cluster cannot be removed";
-                    return Err(NodeError::Refused(why.to_owned()));
-                }
-                self.set_state(&topology, node, NodeState::Draining).await?;
-                // It is removed by itself once it is empty.
-                self.note_leaving(node, Some("yes")).await
-            }
+            Wish::Remove(node) => self.remove(&topology, node, Copies::Keep).await,
+            Wish::RemoveForced(node) => self.remove(&topology, node, Copies::GiveUp).await,
             Wish::RemoveLost(node) => {
                 if self.known().sights.get(&NodeId(node)) == Some(&NodeSight::Reachable) {
                     return Err(NodeError::Refused(format!(
@@ -76,6 +78,40 @@ impl Member {
         }
     }
 
+    async fn remove(
+        &self,
+        topology: &Topology,
+        node: u64,
+        copies: Copies,
+    ) -> Result<(), NodeError> {
+        if topology.nodes().len() == 1 {
+            let why = "the last node of a cluster cannot be removed";
+            return Err(NodeError::Refused(why.to_owned()));
+        }
+        self.drain(node, copies).await?;
+        // It is removed by itself once it is empty.
+        self.note_leaving(node, Some("yes")).await
+    }
+
+    /// Has a node emptied, unless it is already, or is given up.
+    async fn drain(&self, node: u64, copies: Copies) -> Result<(), NodeError> {
+        let node = NodeId(node);
+        // On the newest topology: of two orders that come at once, the later is to see the earlier.
+        let decide = |topology: &Topology| {
+            let known = topology.node(node);
+            let known = known.ok_or(aryavarth_cluster::Error::UnknownNode { node })?;
+            let state = match known.state {
+                NodeState::Gone => NodeState::Gone,
+                _ => NodeState::Draining,
+            };
+            if copies == Copies::Keep {
+                check_drain(topology, node)?;
+            }
+            Ok(Change::SetNodeState { node, state })
+        };
+        self.change(decide).await.map(drop)
+    }
+
     async fn note_leaving(&self, node: u64, value: Option<&str>) -> Result<(), NodeError> {
         let (name, value) = (leaves(NodeId(node)), value.map(str::to_owned));
         self.log(&Change::SetSetting { name, value }).await
@@ -89,8 +125,7 @@ impl Member {
     ) -> Result<(), NodeError> {
         let node = NodeId(node);
         let known = topology.node(node).ok_or(aryavarth_cluster::Error::UnknownNode { node })?;
-        if known.state == state || (state == NodeState::Draining && known.state == NodeState::Gone)
-        {
+        if known.state == state {
             return Ok(());
         }
         self.log(&Change::SetNodeState { node, state }).await

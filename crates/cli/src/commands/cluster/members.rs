@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use aryavarth_server::cluster::ClusterStatus;
 use aryavarth_server::cluster::status::NodeStatus;
-use redis::{Cmd, cmd};
+use redis::cmd;
 use serde_json::json;
 
 use super::connect;
 use super::report::look;
-use crate::arguments::{Add, Chosen, Factor, Remove, Transfer};
+use crate::arguments::{Add, Chosen, Drain, Factor, Remove, Transfer};
 use crate::commands::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result, tell};
@@ -58,9 +58,10 @@ pub(super) fn add(arguments: &Add, context: &Context, output: &mut Output) -> Re
 }
 
 /// `cluster drain`
-pub(super) fn drain(chosen: &Chosen, context: &Context, output: &mut Output) -> Result<()> {
-    let mut link = connect(context)?;
-    let id = order(&mut link, "DRAIN", &chosen.node)?;
+pub(super) fn drain(arguments: &Drain, context: &Context, output: &mut Output) -> Result<()> {
+    let (chosen, mut link) = (&arguments.chosen, connect(context)?);
+    let how = arguments.force.then_some("FORCE");
+    let id = order(&mut link, "DRAIN", &chosen.node, how)?;
     if chosen.until_done {
         wait(&mut link, |status| node_left(status, id))?;
     }
@@ -70,20 +71,19 @@ pub(super) fn drain(chosen: &Chosen, context: &Context, output: &mut Output) -> 
 /// `cluster undrain`
 pub(super) fn undrain(chosen: &Chosen, context: &Context, output: &mut Output) -> Result<()> {
     let mut link = connect(context)?;
-    let id = order(&mut link, "UNDRAIN", &chosen.node)?;
+    let id = order(&mut link, "UNDRAIN", &chosen.node, None)?;
     output.result(&json!({"node": id}), &format!("node {id} takes replicas again"))
 }
 
 /// `cluster remove`
 pub(super) fn remove(arguments: &Remove, context: &Context, output: &mut Output) -> Result<()> {
     let mut link = connect(context)?;
-    let status = look(&mut link)?;
-    let id = find(&status, &arguments.chosen.node)?.id;
-    let mut command = cmd("CLUSTER").arg("REMOVE").arg(id).take();
-    if arguments.lost {
-        command.arg("LOST");
-    }
-    link.ask(&command, Effect::Writes)?;
+    let how = match (arguments.force, arguments.lost) {
+        (true, _) => Some("FORCE"),
+        (_, true) => Some("LOST"),
+        _ => None,
+    };
+    let id = order(&mut link, "REMOVE", &arguments.chosen.node, how)?;
     if arguments.chosen.until_done {
         wait(&mut link, |status| {
             let left = node_left(status, id);
@@ -122,11 +122,10 @@ pub(super) fn factor(arguments: &Factor, context: &Context, output: &mut Output)
     output.result(&json!({"replication_factor": factor}), &text)
 }
 
-/// Orders something of a node; returns its id.
-fn order(link: &mut Link, what: &str, node: &str) -> Result<u64> {
+/// Orders something of a node; returns its id. `how` is one more word of the order.
+fn order(link: &mut Link, what: &str, node: &str, how: Option<&str>) -> Result<u64> {
     let id = find(&look(link)?, node)?.id;
-    let command: Cmd = cmd("CLUSTER").arg(what).arg(id).take();
-    link.ask(&command, Effect::Writes)?;
+    link.ask(cmd("CLUSTER").arg(what).arg(id).arg(how), Effect::Writes)?;
     Ok(id)
 }
 

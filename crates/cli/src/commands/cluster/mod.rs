@@ -24,7 +24,7 @@ pub fn run(arguments: &Cluster, context: &Context, output: &mut Output) -> Resul
         ClusterCommand::Start(start) => start::run(start, context.directory()?),
         ClusterCommand::Status(status) => report::run(status, context, output),
         ClusterCommand::Add(add) => members::add(add, context, output),
-        ClusterCommand::Drain(chosen) => members::drain(chosen, context, output),
+        ClusterCommand::Drain(drain) => members::drain(drain, context, output),
         ClusterCommand::Undrain(chosen) => members::undrain(chosen, context, output),
         ClusterCommand::Remove(remove) => members::remove(remove, context, output),
         ClusterCommand::Rebalance => members::rebalance(context, output),

@@ -66,14 +66,19 @@ fn node(cx: &Context<'_, '_>, args: Args<'_>, number: usize) -> Result<u64, Comm
     Ok(super::node(&view.for_clients().ok_or(HOMELESS)?, &args[number])?.0)
 }
 
-/// `CLUSTER DRAIN id`
+/// `CLUSTER DRAIN id [FORCE]`
 pub(in crate::command) fn drain(
     cx: &mut Context<'_, '_>,
     args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> CommandResult {
     let node = node(cx, args, 2)?;
-    grant(cx, Wish::Drain(node), reply)
+    let wish = match args.len() {
+        3 => Wish::Drain(node),
+        4 if args.is(3, "FORCE") => Wish::DrainForced(node),
+        _ => return Err(CommandError::Syntax),
+    };
+    grant(cx, wish, reply)
 }
 
 /// `CLUSTER UNDRAIN id`
@@ -86,7 +91,7 @@ pub(in crate::command) fn undrain(
     grant(cx, Wish::Undrain(node), reply)
 }
 
-/// `CLUSTER REMOVE id [LOST]`
+/// `CLUSTER REMOVE id [FORCE|LOST]`
 pub(in crate::command) fn remove(
     cx: &mut Context<'_, '_>,
     args: Args<'_>,
@@ -95,6 +100,7 @@ pub(in crate::command) fn remove(
     let node = node(cx, args, 2)?;
     let wish = match args.len() {
         3 => Wish::Remove(node),
+        4 if args.is(3, "FORCE") => Wish::RemoveForced(node),
         4 if args.is(3, "LOST") => Wish::RemoveLost(node),
         _ => return Err(CommandError::Syntax),
     };

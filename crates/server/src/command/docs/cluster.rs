@@ -123,10 +123,10 @@ pub const DOCS: &[CommandDocs] = &[
     ),
     doc(
         Id::ClusterDrain,
-        "Have a node's replicas and leaderships moved to others, and the node removed then",
+        "Have a node's replicas and leaderships moved to others, if no copies are given up",
         "7.2.0",
         "O(1); the moves take as long as copying the data",
-        &[integer("id")],
+        &[integer("id"), token("force", "FORCE").optional()],
     ),
     doc(Id::ClusterUndrain, "Keep a node that is being drained", "7.2.0", "O(1)", &[integer("id")]),
     doc(
@@ -134,7 +134,10 @@ pub const DOCS: &[CommandDocs] = &[
         "Drain a node and remove it once it is empty, or remove one that is lost for good",
         "7.2.0",
         "O(1); replicas of a lost node are made anew from others",
-        &[integer("id"), token("lost", "LOST").optional()],
+        &[
+            integer("id"),
+            one_of("how", &[token("force", "FORCE"), token("lost", "LOST")]).optional(),
+        ],
     ),
     doc(
         Id::ClusterRebalance,

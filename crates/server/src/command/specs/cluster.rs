@@ -29,7 +29,7 @@ const CLUSTER: &[CommandSpec] = &[
     row(Id::ClusterSlaves, "cluster|slaves", 3, "admin stale", "", NONE),
     row(Id::ClusterRepair, "cluster|repair", 3, "write admin noscript", "", UPDATE_SECOND),
     row(Id::ClusterStatus, "cluster|status", 2, "admin stale", "", NONE),
-    row(Id::ClusterDrain, "cluster|drain", 3, OPERATOR, "", NONE),
+    row(Id::ClusterDrain, "cluster|drain", -3, OPERATOR, "", NONE),
     row(Id::ClusterUndrain, "cluster|undrain", 3, OPERATOR, "", NONE),
     row(Id::ClusterRemove, "cluster|remove", -3, OPERATOR, "", NONE),
     row(Id::ClusterRebalance, "cluster|rebalance", 2, OPERATOR, "", NONE),
