@@ -126,3 +126,30 @@ fn a_node_without_the_secret_gets_nowhere() {
     command.args(["--join", cluster.peer(0), "--cluster-secret-file"]).arg(&secret);
     assert_refused(&mut command, &["secrets differ"]);
 }
+
+#[test]
+fn whoever_adds_a_node_without_the_secret_is_told_that_it_was_refused() {
+    let cluster = Cluster::start(1, 4);
+    let elsewhere = Cluster::plan(1, 4);
+    let secret = elsewhere.store(0).with_extension("secret");
+    std::fs::write(&secret, "open barley, which nobody else says").unwrap();
+    let (store, address) = (elsewhere.store(0), elsewhere.address(0));
+    let mut command = cluster.serve(&store, address, elsewhere.peer(0));
+    command.arg("--cluster-secret-file").arg(&secret);
+    let waiting = command.stderr(Stdio::piped()).spawn().unwrap();
+    let begun = Instant::now();
+    while Connection::open(address).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "it does not wait to be added");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (code, said) = cluster.operate(0, &["add", address]);
+    assert_eq!(code, REFUSED, "{said}");
+    let reason = format!("{address} has ended, or was refused: see what it logs");
+    assert!(said.contains(&reason), "{said}");
+    // And there it is.
+    let output = waiting.wait_with_output().unwrap();
+    let logged = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), REFUSED, "{logged}");
+    assert!(logged.contains("secrets differ"), "{logged}");
+    assert_eq!(cluster.status(0).unwrap()["nodes"].as_array().unwrap().len(), 1);
+}
