@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aryavarth::KvStore;
-use aryavarth_cluster::NodeState;
+use aryavarth_cluster::{NodeId, NodeState};
 
 use super::harness::{Place, eventually, found, replicated, settled, write};
 use crate::cluster::Start;
@@ -96,6 +96,41 @@ fn a_node_that_is_lost_is_replaced() {
     dead.start(Start::Resume).unwrap();
     let why = eventually("it is told", || dead.running().ended());
     assert!(why.contains("join anew"), "{why}");
+}
+
+#[test]
+fn of_two_orders_at_once_the_later_sees_the_earlier() {
+    let mut places: Vec<Place> = (0..4).map(|_| Place::new()).collect();
+    places[0].start(found()).unwrap();
+    for joiner in 1..4 {
+        let (members, joiners) = places.split_at_mut(joiner);
+        joiners[0].join(&members[0]);
+    }
+    let all: Vec<&Place> = places.iter().collect();
+    settled(&all, 3, 3);
+    // Either of them can be spared, and not both.
+    let (one, other) = (all[2].id().0, all[3].id().0);
+    let drain = |asked: &Place, node| asked.running().node.wish(Wish::Drain(node));
+    let (first, second) = std::thread::scope(|scope| {
+        let first = scope.spawn(|| drain(all[0], one));
+        let second = scope.spawn(|| drain(all[1], other));
+        (first.join().unwrap(), second.join().unwrap())
+    });
+    let (refused, kept) = match (first, second) {
+        (Ok(()), Err(error)) => (error.to_string(), other),
+        (Err(error), Ok(())) => (error.to_string(), one),
+        both => panic!("{both:?}"),
+    };
+    assert!(refused.contains("each shard would have 1 copy instead of 3"), "{refused}");
+    let state = |node| all[0].running().topology().node(NodeId(node)).unwrap().state;
+    assert_eq!(state(kept), NodeState::Active);
+    // By force it goes, too.
+    all[1].running().node.wish(Wish::DrainForced(kept)).unwrap();
+    eventually("both are empty", || {
+        let topology = all[0].running().topology();
+        let empty = |node| topology.groups_of(NodeId(node)).next().is_none();
+        (empty(one) && empty(other)).then_some(())
+    });
 }
 
 #[test]
