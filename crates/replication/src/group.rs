@@ -20,7 +20,6 @@ use std::time::Duration;
 use aryavarth::WriteBatch;
 use futures_util::future::BoxFuture;
 use openraft::async_runtime::{AsyncRuntime, WatchReceiver};
-use openraft::metrics::RaftServerMetrics;
 use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{ChangeMembers, LinearizerOption, RaftMetrics};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -31,6 +30,7 @@ use crate::entry_log::{EntryId, EntryIndex, EntryLog, ShardId, Term};
 use crate::error::{Error, Result};
 use crate::gate::Gate;
 use crate::identity::NodeId;
+use crate::leadership::watch_leadership;
 use crate::listener::Seat;
 use crate::log_store::LogStore;
 use crate::network::Network;
@@ -307,13 +307,17 @@ impl Group {
         if self.0.handed_over.load(Ordering::SeqCst) == term {
             return None;
         }
-        let mut voters = metrics.membership_config.voter_ids();
-        let alone = voters.next() == Some(self.0.node.0) && voters.next().is_none();
+        // Each read comes by here: `voter_ids` would make a set of them first.
+        let configs = metrics.membership_config.membership().get_joint_config();
+        let votes = |config: &BTreeSet<u64>| config.contains(&self.0.node.0);
+        if !configs.iter().any(votes) {
+            return None;
+        }
+        let alone = configs.iter().all(|config| votes(config) && config.len() == 1);
         let from =
             if alone { Some(now) } else { metrics.last_quorum_acked.map(|at| at.into_inner()) };
-        let voter = metrics.membership_config.voter_ids().any(|voter| voter == self.0.node.0);
         let lease = Lease { term: Term(term), until: from? + self.0.timing.trusted_lease() };
-        (voter && now < lease.until).then_some(lease)
+        (now < lease.until).then_some(lease)
     }
 
     /// Returns once this node's records have all that was acknowledged before the call. Reads after that are
@@ -646,54 +650,4 @@ async fn feed(raft: ShardRaft, mut queue: mpsc::UnboundedReceiver<Proposal>) {
             broken = Some(chain);
         }
     }
-}
-
-/// Tells who leads. The metrics of a group change with every entry, so it looks at them only where what
-/// changes seldom has changed, or while a new leader gets ready.
-fn watch_leadership(raft: &ShardRaft) -> watch::Receiver<Leadership> {
-    let (mut metrics, mut servers) = (raft.metrics(), raft.server_metrics());
-    let (sender, receiver) = watch::channel(leadership(&metrics.borrow_watched()));
-    runtime::spawn(async move {
-        loop {
-            let is_settled = {
-                let (server, metrics) = (servers.borrow_and_update(), metrics.borrow_and_update());
-                let now = leadership(&metrics);
-                let is_settled = is_up_to_date(&metrics, &server) && is_at_rest(&now);
-                sender.send_if_modified(|known| {
-                    let changed = *known != now;
-                    *known = now;
-                    changed
-                });
-                is_settled
-            };
-            let changed = match is_settled {
-                true => servers.changed().await.is_ok(),
-                false => metrics.changed().await.is_ok(),
-            };
-            if !changed || sender.is_closed() {
-                sender.send_modify(|known| {
-                    known.role = Role::Stopped;
-                    known.ready = false;
-                });
-                return;
-            }
-        }
-    });
-    receiver
-}
-
-/// Whether metrics are at least as new as those of the server, which are sent before them.
-fn is_up_to_date(
-    metrics: &RaftMetrics<TypeConfig>,
-    server: &RaftServerMetrics<TypeConfig>,
-) -> bool {
-    metrics.vote == server.vote
-        && metrics.state == server.state
-        && metrics.current_leader == server.current_leader
-        && Arc::ptr_eq(&metrics.membership_config, &server.membership_config)
-}
-
-/// Whether a leadership changes only with what the server's metrics show.
-fn is_at_rest(leadership: &Leadership) -> bool {
-    leadership.role != Role::Leader || leadership.ready
 }

@@ -21,6 +21,7 @@
 //! | `log_store`, `tail`, `syncer` | the log for openraft; the newest entries in memory; one sync for all |
 //! | `state_machine`, `gate`, `snapshot` | applying, and snapshots in and out |
 //! | `ticket` | whether a proposal was accepted at all |
+//! | `leadership` | who leads, for those who wait for a change |
 //! | `rotten` | entries that cannot be read any more |
 //! | `network`, `pipeline`, `link`, `peers`, `progress` | what this node says to others |
 //! | `listener` | what others ask of this node |
@@ -51,6 +52,7 @@ mod answer;
 mod codec;
 mod effects;
 mod gate;
+mod leadership;
 mod link;
 mod log_store;
 mod membership;
