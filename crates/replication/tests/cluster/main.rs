@@ -4,7 +4,6 @@
 mod elections;
 mod harness;
 mod membership;
-mod news;
 mod partitions;
 mod peers;
 mod snapshots;
