@@ -77,6 +77,11 @@ impl Timing {
         Duration::from_millis(self.election_max - self.election_max.div_ceil(10))
     }
 
+    /// How long a leader waits until entries are stored.
+    pub(crate) fn append_patience(self) -> Duration {
+        Duration::from_millis(self.append)
+    }
+
     /// Openraft's settings for a shard's group.
     ///
     /// # Errors

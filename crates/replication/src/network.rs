@@ -65,9 +65,9 @@ impl Contact {
         peer.map_err(|error| unreachable_peer(&error))
     }
 
-    /// What followers would take for a heartbeat is not sent while silence is kept.
+    /// An error if a request is withheld.
     fn may_send(&self, request: &AppendEntriesRequest<TypeConfig>) -> RpcResult<()> {
-        match request.entries.is_empty() && self.network.silence.is_kept() {
+        match self.network.silence.withholds(request) {
             true => {
                 let why = "entries are damaged here: another node is to lead";
                 Err(RPCError::Unreachable(Unreachable::from_string(why)))
@@ -150,8 +150,8 @@ impl RaftNetworkV2<TypeConfig> for Contact {
     ) -> RpcResult<AppendEntriesResponse<TypeConfig>> {
         self.may_send(&request)?;
         let peer = self.peer()?;
-        let patient = Duration::from_millis(self.network.timing.append);
-        append(peer, self.network.shard, request, (option.soft_ttl(), patient)).await
+        let patience = (option.soft_ttl(), self.network.timing.append_patience());
+        append(peer, self.network.shard, request, patience).await
     }
 
     fn stream_append<'s, S>(
@@ -175,7 +175,7 @@ impl RaftNetworkV2<TypeConfig> for Contact {
             self.may_send(&first)?;
             let sent = Sent::of(&first);
             if first.entries.is_empty() {
-                let patience = (option.soft_ttl(), Duration::from_millis(timing.append));
+                let patience = (option.soft_ttl(), timing.append_patience());
                 let response = append(peer, shard, first, patience).await?;
                 let result = sent.result(response)?;
                 let failed = result.is_err();

@@ -5,7 +5,6 @@
 //! order they came in.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, FuturesOrdered};
@@ -36,12 +35,6 @@ pub(crate) struct Destination {
     pub silence: Silence,
 }
 
-impl Destination {
-    fn patience(&self) -> Duration {
-        Duration::from_millis(self.timing.append)
-    }
-}
-
 /// What openraft needs to know of an append once its answer is here.
 pub(crate) struct Sent {
     previous: Option<LogId>,
@@ -49,15 +42,12 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    pub fn of(request: &AppendEntriesRequest<TypeConfig>) -> Sent {
+    pub fn of(request: &Request) -> Sent {
         let previous = request.prev_log_id;
         Sent { previous, last: request.entries.last().map_or(previous, |last| Some(last.log_id)) }
     }
 
-    pub fn result(
-        self,
-        response: AppendEntriesResponse<TypeConfig>,
-    ) -> RpcResult<StreamAppendResult<TypeConfig>> {
+    pub fn result(self, response: AppendEntriesResponse<TypeConfig>) -> Outcome {
         if response.is_conflict() && self.previous.is_none() {
             // Nothing can conflict with the beginning; openraft relies on that.
             return Err(mismatch());
@@ -87,10 +77,8 @@ impl<S: Stream<Item = Request> + Unpin> Pipeline<S> {
             };
             match request {
                 None => self.input = None,
-                // A follower would take it for a heartbeat. Openraft does not mind that it is never answered: any
-                // later answer is one to it.
-                Some(request)
-                    if request.entries.is_empty() && self.destination.silence.is_kept() => {}
+                // Openraft does not mind that it is never answered: any later answer is one to it.
+                Some(request) if self.destination.silence.withholds(&request) => {}
                 Some(request) => self.send(request).await,
             }
         }
@@ -132,7 +120,7 @@ async fn launch(destination: &Destination, request: Request) -> BoxFuture<'stati
         Ok(body) => request::Body::Append(body),
         Err(error) => return Box::pin(std::future::ready(Err(bad(&error)))),
     };
-    let within = destination.patience();
+    let within = destination.timing.append_patience();
     let answer = destination.peer.entries.ask(destination.shard, body).await;
     Box::pin(async move {
         let answered = tokio::time::timeout(within, answer).await;

@@ -14,20 +14,22 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
+use openraft::raft::AppendEntriesRequest;
 use tokio::sync::mpsc;
 
 use crate::error::Result;
 use crate::group::{Group, Shared};
 use crate::status::Role;
+use crate::types::TypeConfig;
 
 /// Whether this node keeps from its followers that it leads a shard.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Silence(Arc<AtomicBool>);
 
 impl Silence {
-    /// Whether nothing without entries may be sent.
-    pub fn is_kept(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+    /// Whether a request is not to be sent: followers take one without entries for a heartbeat.
+    pub fn withholds(&self, request: &AppendEntriesRequest<TypeConfig>) -> bool {
+        request.entries.is_empty() && self.0.load(Ordering::SeqCst)
     }
 
     fn keep(&self) {

@@ -116,14 +116,22 @@ fn a_node_of_another_cluster_is_not_heard() {
     load.judge(&cluster);
 }
 
+/// A node of no cluster, at a place of `elsewhere`, whose secret nobody shares.
+fn without_the_secret(elsewhere: &Cluster) -> Command {
+    let store = elsewhere.store(0);
+    let secret = store.with_extension("secret");
+    std::fs::write(&secret, "open barley, which nobody else says").unwrap();
+    let mut command = elsewhere.serve(&store, elsewhere.address(0), elsewhere.peer(0));
+    command.arg("--cluster-secret-file").arg(&secret);
+    command
+}
+
 #[test]
 fn a_node_without_the_secret_gets_nowhere() {
     let cluster = Cluster::start(1, 4);
     let elsewhere = Cluster::plan(1, 4);
-    let secret = elsewhere.store(0).with_extension("secret");
-    std::fs::write(&secret, "open barley, which nobody else says").unwrap();
-    let mut command = cluster.serve(&elsewhere.store(0), elsewhere.address(0), elsewhere.peer(0));
-    command.args(["--join", cluster.peer(0), "--cluster-secret-file"]).arg(&secret);
+    let mut command = without_the_secret(&elsewhere);
+    command.args(["--join", cluster.peer(0)]);
     assert_refused(&mut command, &["secrets differ"]);
 }
 
@@ -131,12 +139,8 @@ fn a_node_without_the_secret_gets_nowhere() {
 fn whoever_adds_a_node_without_the_secret_is_told_that_it_was_refused() {
     let cluster = Cluster::start(1, 4);
     let elsewhere = Cluster::plan(1, 4);
-    let secret = elsewhere.store(0).with_extension("secret");
-    std::fs::write(&secret, "open barley, which nobody else says").unwrap();
-    let (store, address) = (elsewhere.store(0), elsewhere.address(0));
-    let mut command = cluster.serve(&store, address, elsewhere.peer(0));
-    command.arg("--cluster-secret-file").arg(&secret);
-    let waiting = command.stderr(Stdio::piped()).spawn().unwrap();
+    let address = elsewhere.address(0);
+    let waiting = without_the_secret(&elsewhere).stderr(Stdio::piped()).spawn().unwrap();
     let begun = Instant::now();
     while Connection::open(address).is_err() {
         assert!(begun.elapsed() < PATIENCE, "it does not wait to be added");

@@ -16,13 +16,16 @@ fn open(disk: &SimDisk) -> KvStore {
     KvStore::open_with("/store", options).unwrap()
 }
 
+fn id(index: u64) -> EntryId {
+    EntryId { term: Term(1), index: EntryIndex(index) }
+}
+
 /// What compaction takes away once it was purged must not be asked for after a power cut.
 #[test]
 fn a_purge_is_on_the_disk_before_compaction_relies_on_it() {
     let disk = SimDisk::new();
     let store = open(&disk);
     let log = store.replicated(ShardId(1)).unwrap();
-    let id = |index| EntryId { term: Term(1), index: EntryIndex(index) };
     let append = |index| {
         let mut batch = WriteBatch::new();
         batch.set("key", vec![b'x'; 300]);
@@ -55,7 +58,6 @@ fn a_tombstone_outlives_what_was_rewritten_before_it_took_effect() {
     let disk = SimDisk::new();
     let store = open(&disk);
     let log = store.replicated(ShardId(1)).unwrap();
-    let id = |index| EntryId { term: Term(1), index: EntryIndex(index) };
     let append = |index, batch: &WriteBatch| {
         log.append(&[NewEntry { id: id(index), payload: Payload::Effects(batch) }]).unwrap();
     };
@@ -97,7 +99,6 @@ fn what_was_removed_stays_so_though_an_older_entry_of_another_shard_waits() {
     let store = open(&disk);
     let (waits, goes_on) =
         (store.replicated(ShardId(2)).unwrap(), store.replicated(ShardId(1)).unwrap());
-    let id = |index| EntryId { term: Term(1), index: EntryIndex(index) };
     waits.append(&[NewEntry { id: id(0), payload: Payload::Blank }]).unwrap();
     let append = |index, batch: &WriteBatch| {
         goes_on.append(&[NewEntry { id: id(index), payload: Payload::Effects(batch) }]).unwrap();
@@ -131,7 +132,6 @@ fn effects_beside_a_bad_sector_are_read_once() {
     let disk = SimDisk::new();
     let store = open(&disk);
     let log = store.replicated(ShardId(1)).unwrap();
-    let id = |index| EntryId { term: Term(1), index: EntryIndex(index) };
     for (index, value) in (0..).zip(["intact", "on a bad sector"]) {
         let mut batch = WriteBatch::new();
         let value = value.repeat(20);
