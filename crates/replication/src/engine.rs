@@ -282,6 +282,10 @@ impl EntryLog for EngineLog {
         self.log.purge(up_to)
     }
 
+    fn holds(&self, id: EntryId) -> bool {
+        matches!(self.log.id_at(id.index), Ok(found) if found == Some(id))
+    }
+
     fn read(&self, indexes: Range<u64>, max_bytes: u64) -> Result<Vec<LoggedEntry>> {
         self.log.read(EntryIndex(indexes.start)..EntryIndex(indexes.end), max_bytes)
     }

@@ -53,6 +53,9 @@ pub trait EntryLog: Send + Sync + 'static {
     /// If the store is fenced or full.
     fn purge(&self, up_to: EntryId) -> Result<()>;
 
+    /// Whether the entry `id` is in the log, neither purged nor another one in its place.
+    fn holds(&self, id: EntryId) -> bool;
+
     /// Entries with these indexes, in order, up to about `max_bytes`; at least one if there is one.
     ///
     /// # Errors

@@ -11,17 +11,21 @@
 //! overwrite them for good. Once all of it is here, entries up to its base need no applying; should the group
 //! then not accept the snapshot after all, they are applied when the gate opens. That a half-received
 //! snapshot leaves newer records behind does no harm, see [`store`](crate::store).
+//!
+//! Of two records of a key the one that was written later counts. So no record of a snapshot is
+//! written behind an entry that is newer than its base: if one comes, from a leader who knows better, the
+//! snapshot is *overtaken* and given up.
 
 use std::sync::Arc;
 
 use aryavarth::Result;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 
 use crate::entry_log::{EntryIndex, EntryLog};
 
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     opened: Notify,
 }
 
@@ -29,7 +33,11 @@ pub(crate) struct Gate {
 enum State {
     #[default]
     Open,
-    Receiving,
+    Receiving {
+        base: EntryIndex,
+        /// Whether entries after the base came meanwhile.
+        overtaken: bool,
+    },
     Received {
         base: EntryIndex,
         /// Entries up to here were said to be applied and were not.
@@ -37,23 +45,29 @@ enum State {
     },
 }
 
+/// Entries after the base of a snapshot came before all of its records did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this shard's log went past the snapshot while it was received")]
+pub(crate) struct Overtaken;
+
 /// Another snapshot is coming in already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("another snapshot of this shard is being received")]
 pub(crate) struct Busy;
 
 impl Gate {
-    /// A snapshot comes in: returns once nothing is being applied. The gate opens again when what is
+    /// A snapshot that stands at `base` comes in: returns once nothing is being applied. The gate opens again when what is
     /// returned is dropped, or by [`Gate::installed`].
     pub async fn begin(
         self: &Arc<Gate>,
         log: Arc<dyn EntryLog>,
+        base: EntryIndex,
     ) -> std::result::Result<Pass, Busy> {
         let mut state = self.state.lock().await;
         if !matches!(*state, State::Open) {
             return Err(Busy);
         }
-        *state = State::Receiving;
+        *state = State::Receiving { base, overtaken: false };
         Ok(Pass { gate: Arc::clone(self), log: Some(log) })
     }
 
@@ -73,14 +87,21 @@ impl Gate {
                         return Ok(());
                     }
                     State::Received { .. } => return log.apply(up_to),
-                    State::Receiving => {}
+                    State::Receiving { .. } => {}
                 }
             }
             opened.await;
         }
     }
 
-    /// Whether a snapshot is here or coming.
+    /// Entries up to `last` are about to be appended.
+    pub async fn entries_come(&self, last: EntryIndex) {
+        if let State::Receiving { base, overtaken } = &mut *self.state.lock().await {
+            *overtaken |= last > *base;
+        }
+    }
+
+    /// Whether no snapshot is here or coming.
     pub async fn is_open(&self) -> bool {
         matches!(*self.state.lock().await, State::Open)
     }
@@ -130,7 +151,22 @@ impl std::fmt::Debug for dyn EntryLog {
     }
 }
 
+/// The right to write one chunk. As long as it is held, no entries come.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    _state: OwnedMutexGuard<State>,
+}
+
 impl Pass {
+    /// Asked for before each chunk, and held while it is written.
+    pub async fn write(&self) -> std::result::Result<Writing, Overtaken> {
+        let state = Arc::clone(&self.gate.state).lock_owned().await;
+        match *state {
+            State::Receiving { overtaken: false, .. } => Ok(Writing { _state: state }),
+            _ => Err(Overtaken),
+        }
+    }
+
     /// All of the snapshot, which stands at `base`, is here.
     pub async fn received(&self, base: EntryIndex) {
         *self.gate.state.lock().await = State::Received { base, owed: None };
@@ -195,8 +231,8 @@ mod tests {
     async fn nothing_is_applied_while_a_snapshot_comes_in() {
         let (gate, log) = (Arc::new(Gate::default()), log_of(9));
         gate.apply(log.as_ref(), EntryIndex(2)).await.unwrap();
-        let pass = gate.begin(Arc::clone(&log)).await.unwrap();
-        assert_eq!(gate.begin(Arc::clone(&log)).await.unwrap_err(), Busy);
+        let pass = gate.begin(Arc::clone(&log), EntryIndex(6)).await.unwrap();
+        assert_eq!(gate.begin(Arc::clone(&log), EntryIndex(6)).await.unwrap_err(), Busy);
         let applying = gate.apply(log.as_ref(), EntryIndex(5));
         tokio::pin!(applying);
         assert!(tokio::time::timeout(SHORT, &mut applying).await.is_err());
@@ -210,7 +246,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_snapshot_covers_is_applied_only_if_it_is_given_up() {
         let (gate, log) = (Arc::new(Gate::default()), log_of(9));
-        let pass = gate.begin(Arc::clone(&log)).await.unwrap();
+        let pass = gate.begin(Arc::clone(&log), EntryIndex(6)).await.unwrap();
         pass.received(EntryIndex(6)).await;
         gate.apply(log.as_ref(), EntryIndex(4)).await.unwrap();
         assert_eq!(applied(&log), None, "old values must not be written over the snapshot's");
@@ -222,7 +258,7 @@ mod tests {
     #[tokio::test]
     async fn an_installed_snapshot_opens_the_gate_and_owes_nothing() {
         let (gate, log) = (Arc::new(Gate::default()), log_of(9));
-        let pass = gate.begin(Arc::clone(&log)).await.unwrap();
+        let pass = gate.begin(Arc::clone(&log), EntryIndex(6)).await.unwrap();
         pass.received(EntryIndex(6)).await;
         gate.apply(log.as_ref(), EntryIndex(4)).await.unwrap();
         let reset = || log.state().purged.is_some();
@@ -239,10 +275,28 @@ mod tests {
     #[tokio::test]
     async fn entries_beyond_the_snapshot_are_applied() {
         let (gate, log) = (Arc::new(Gate::default()), log_of(9));
-        let pass = gate.begin(Arc::clone(&log)).await.unwrap();
+        let pass = gate.begin(Arc::clone(&log), EntryIndex(6)).await.unwrap();
         pass.received(EntryIndex(3)).await;
         gate.apply(log.as_ref(), EntryIndex(5)).await.unwrap();
         pass.settle().await;
         assert_eq!(applied(&log), Some(5));
+    }
+
+    #[tokio::test]
+    async fn no_record_of_a_snapshot_is_written_behind_entries_after_its_base() {
+        let (gate, log) = (Arc::new(Gate::default()), log_of(0));
+        let pass = gate.begin(Arc::clone(&log), EntryIndex(6)).await.unwrap();
+        let writing = pass.write().await.unwrap();
+        let coming = gate.entries_come(EntryIndex(6));
+        tokio::pin!(coming);
+        assert!(tokio::time::timeout(SHORT, &mut coming).await.is_err(), "a chunk is written");
+        drop(writing);
+        coming.await;
+        assert!(pass.write().await.is_ok(), "what it covers does not overtake it");
+        gate.entries_come(EntryIndex(7)).await;
+        assert_eq!(pass.write().await.unwrap_err(), Overtaken);
+        drop(pass);
+        gate.wait_until(|| false).await;
+        assert!(gate.is_open().await);
     }
 }

@@ -171,7 +171,7 @@ impl Listener {
         let base = head.base.map(wire::to_id).ok_or_else(|| invalid("a base is missing"))?;
         let group = membership::decode(&head.config).map_err(invalid)?;
         let config_id = head.config_id.map(|id| log_id(wire::to_id(id)));
-        let pass = seat.gate.begin(Arc::clone(&seat.log)).await;
+        let pass = seat.gate.begin(Arc::clone(&seat.log), base.index).await;
         let pass = pass.map_err(|busy| Status::resource_exhausted(busy.to_string()))?;
         if let Some(vote) = already(&seat, &vote, base) {
             // It may be here and not on the disk, as when an installation ended with a failed sync.
@@ -189,8 +189,11 @@ impl Listener {
                 Some(snapshot_part::Part::Chunk(chunk)) if chunk.number == received => {
                     let records = wire::to_chunk(&chunk).map_err(invalid)?;
                     received += 1;
+                    let writing = incoming.pass.write().await;
+                    let writing = writing.map_err(|past| Status::aborted(past.to_string()))?;
                     incoming = blocking(move || {
                         incoming.install.chunk(&records)?;
+                        drop(writing);
                         Ok(incoming)
                     })
                     .await?;
@@ -235,9 +238,12 @@ impl Listener {
 fn already(seat: &Seat, theirs: &Vote, base: EntryId) -> Option<Vote> {
     let ours = seat.raft.metrics().borrow_watched().vote;
     let deposed = theirs.partial_cmp(&ours) == Some(std::cmp::Ordering::Less);
-    let applied = seat.log.state().applied;
-    let here = applied.is_some_and(|applied| applied.index >= base.index);
-    (deposed || here).then_some(ours)
+    (deposed || is_here(seat.log.as_ref(), base)).then_some(ours)
+}
+
+/// Whether the log leads to the snapshot's records without it.
+fn is_here(log: &dyn EntryLog, base: EntryId) -> bool {
+    log.state().applied.is_some_and(|applied| applied.index >= base.index) || log.holds(base)
 }
 
 fn invalid(why: impl ToString) -> Status {
@@ -376,5 +382,24 @@ impl peer_server::Peer for Listener {
         };
         let body = forwarded.introduced(stranger.incarnation, request.into_inner().body).await;
         Ok(self.signed(stranger, proto::ForwardReply { body }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry_log::{NewEntry, Payload};
+    use crate::testing::SimStore;
+
+    #[test]
+    fn a_snapshot_of_what_the_log_holds_is_here_and_of_what_it_has_otherwise_is_not() {
+        let log = SimStore::new(ShardId(1), Duration::ZERO).log(ShardId(1)).unwrap();
+        for index in 0..4 {
+            let id = EntryId::new(1, index);
+            log.append(&[NewEntry { id, payload: Payload::Blank }]).unwrap();
+        }
+        assert!(is_here(log.as_ref(), EntryId::new(1, 2)));
+        assert!(!is_here(log.as_ref(), EntryId::new(2, 2)), "another leader's entry is there");
+        assert!(!is_here(log.as_ref(), EntryId::new(1, 4)));
     }
 }

@@ -21,7 +21,9 @@ use openraft::OptionalSend;
 use openraft::async_runtime::AsyncRuntime;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 
-use crate::entry_log::{EntryId, EntryLog, LoggedEntry, LoggedPayload, NewEntry, Payload};
+use crate::entry_log::{
+    EntryId, EntryIndex, EntryLog, LoggedEntry, LoggedPayload, NewEntry, Payload,
+};
 use crate::gate::Gate;
 use crate::rotten::Complaints;
 use crate::runtime::Runtime;
@@ -220,6 +222,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         if let Some(first) = entries.first().map(|entry| entry.log_id.index()) {
             // They follow a snapshot that was accepted, whose installation has yet to reset the log.
             self.gate.wait_until(|| self.next_index() >= first).await;
+            self.gate.entries_come(EntryIndex(first + entries.len() as u64 - 1)).await;
             let configs = configs(&entries)?;
             let new: Vec<_> = entries.iter().zip(&configs).map(new_entry).collect();
             self.log.append(&new).map_err(io::Error::other)?;
@@ -281,10 +284,14 @@ mod suite {
     use openraft::testing::log::{StoreBuilder, Suite};
 
     use super::*;
+    use openraft::storage::RaftStateMachine;
+
     use crate::entry_log::ShardId;
+    use crate::snapshot::SnapshotData;
     use crate::state_machine::ShardMachine;
-    use crate::store::NodeStore;
+    use crate::store::{NodeStore, ShardData};
     use crate::testing::SimStore;
+    use crate::types::SnapshotMeta;
 
     struct Builder;
 
@@ -352,5 +359,51 @@ mod suite {
         logs.append([entry], IOFlushed::noop()).await.unwrap();
         let read = reader.try_get_log_entries(4..9).await.unwrap();
         assert_eq!(read[0].log_id, log_id);
+    }
+
+    /// An entry that sets `key` to its own index.
+    async fn set(logs: &mut LogStore, index: u64, key: &str) {
+        let mut batch = aryavarth::WriteBatch::new();
+        batch.set(key, index.to_string());
+        let payload = EntryPayload::Normal(Effects::logged(batch));
+        let entry = Entry { log_id: log_id(EntryId::new(1, index)), payload };
+        logs.append([entry], IOFlushed::noop()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_that_came_by_the_log_too_takes_no_entry_away() {
+        let store = SimStore::new(ShardId(1), Duration::ZERO);
+        let syncer = {
+            let store = store.clone();
+            Syncer::start(move || store.sync()).unwrap()
+        };
+        let (complaints, ..) = Complaints::new();
+        let mut logs = LogStore::new(store.log(ShardId(1)).unwrap(), syncer, complaints);
+        let data = Arc::new(store.clone());
+        let mut machine = ShardMachine::open(ShardId(1), &logs, data).unwrap();
+        let mut chunk = aryavarth::WriteBatch::new();
+        chunk.set("a", "2").set("old", "1");
+        let mut install = store.begin_install(ShardId(1)).unwrap();
+        install.chunk(&chunk).unwrap();
+        for (index, key) in (0..).zip(["gone", "old", "a", "new", "a"]) {
+            set(&mut logs, index, key).await;
+        }
+
+        let base = log_id(EntryId::new(1, 2));
+        let meta = SnapshotMeta { last_log_id: Some(base), ..SnapshotMeta::default() };
+        let snapshot = SnapshotData::Received(install);
+        machine.install_snapshot(&meta, snapshot).await.unwrap();
+        assert_eq!(machine.applied_state().await.unwrap().0, Some(base));
+        assert_eq!(indexes(&logs.try_get_log_entries(..).await.unwrap()), [0, 1, 2, 3, 4]);
+        logs.log.apply(EntryIndex(4)).unwrap();
+        let after = store.crashed(ShardId(1));
+        let log = after.log(ShardId(1)).unwrap();
+        assert_eq!(log.state().last, Some(EntryId::new(1, 4)), "a leader may count on them");
+        log.apply(EntryIndex(4)).unwrap();
+        for records in [store.records(), after.records()] {
+            let records = records.iter().map(|(k, v)| [&k[..], b"=", v].concat());
+            let records: Vec<_> = records.map(|r| String::from_utf8(r).unwrap()).collect();
+            assert_eq!(records, ["a=4", "gone=0", "new=3", "old=1"]);
+        }
     }
 }

@@ -136,13 +136,23 @@ impl RaftStateMachine<TypeConfig> for ShardMachine {
         snapshot: SnapshotData,
     ) -> io::Result<()> {
         let Some(last) = meta.last_log_id else { return Ok(()) };
-        let config = encode(meta.last_membership.membership())?;
-        let (shard, data) = (self.shard, Arc::clone(&self.data));
-        let install = move || snapshot.install(data.as_ref(), shard, entry_id(&last), &config);
-        let done = runtime::blocking(install).await.map_err(io::Error::other);
-        let done = done.and_then(|done| done.map_err(io::Error::other));
+        let base = entry_id(&last);
+        let done = if self.log.holds(base) {
+            // It came by the log in the meantime, and maybe more after it, which is not to be lost.
+            drop(snapshot);
+            let log = Arc::clone(&self.log);
+            blocking(move || log.apply(base.index).and_then(|()| log.sync())).await
+        } else {
+            let config = encode(meta.last_membership.membership())?;
+            let (shard, data, tail) = (self.shard, Arc::clone(&self.data), Arc::clone(&self.tail));
+            blocking(move || {
+                snapshot.install(data.as_ref(), shard, base, &config)?;
+                tail.clear();
+                Ok(())
+            })
+            .await
+        };
         if done.is_ok() {
-            self.tail.clear();
             self.applied = Applied { last: Some(last), membership: meta.last_membership.clone() };
             self.promised = true;
         }
@@ -157,6 +167,11 @@ impl RaftStateMachine<TypeConfig> for ShardMachine {
         let snapshot = SnapshotData::Local { data: Arc::clone(&self.data), shard: self.shard };
         Ok(Some(Snapshot { meta: self.meta(), snapshot }))
     }
+}
+
+async fn blocking(work: impl FnOnce() -> aryavarth::Result<()> + Send + 'static) -> io::Result<()> {
+    let done = runtime::blocking(work).await.map_err(io::Error::other)?;
+    done.map_err(io::Error::other)
 }
 
 fn encode(group: &Membership) -> io::Result<Vec<u8>> {

@@ -201,6 +201,17 @@ impl ReplicatedLog {
         self.store.core().purge_entries(self.shard, up_to)
     }
 
+    /// Which entry stands at `index`, if one does that is not purged.
+    ///
+    /// # Errors
+    /// [`Error::NoReplica`].
+    pub fn id_at(&self, index: EntryIndex) -> Result<Option<EntryId>> {
+        let tables = self.store.core().replicas.lock();
+        let log = tables.shards.get(&self.shard).filter(|log| log.is_here());
+        let log = log.ok_or(Error::NoReplica { shard: self.shard })?;
+        Ok(log.place(index).map(|place| place.id))
+    }
+
     /// Reads entries by index: those of the range that are kept, up to about `max_bytes` of records but
     /// at least one.
     ///

@@ -267,7 +267,12 @@ impl Ledger {
             let first = replica.live.base_index().map_or(0, |base| base + 1);
             replica.changed_from = Some(replica.changed_from.unwrap_or(first).min(first));
             // What it had and did not apply is gone, as far as the snapshot does not have it.
+            let held_base =
+                replica.live.entries.get(&base.index.0).is_some_and(|seen| seen.id == base);
             let dropped = replica.live.entries.split_off(&(base.index.0 + 1));
+            if held_base && let Some(seen) = dropped.values().next() {
+                scribe.violation(format_args!("a snapshot dropped {}, which follows it", seen.id));
+            }
             replica.live.entries.clear();
             replica.base_voters = read_voters(config);
             for (index, seen) in dropped {

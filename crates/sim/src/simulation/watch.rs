@@ -151,6 +151,10 @@ impl EntryLog for WatchedLog {
         Ok(())
     }
 
+    fn holds(&self, id: EntryId) -> bool {
+        self.log.holds(id)
+    }
+
     fn read(&self, indexes: Range<u64>, max_bytes: u64) -> Result<Vec<LoggedEntry>> {
         self.log.read(indexes, max_bytes)
     }
