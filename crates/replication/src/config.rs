@@ -82,6 +82,11 @@ impl Timing {
         Duration::from_millis(self.append)
     }
 
+    /// How long a follower may not know that an entry is committed, while its leader has no other to send.
+    pub(crate) fn news(self) -> Duration {
+        Duration::from_millis((self.heartbeat / 8).max(1))
+    }
+
     /// Openraft's settings for a shard's group.
     ///
     /// # Errors

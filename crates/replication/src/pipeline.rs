@@ -1,9 +1,20 @@
-//! Entries on their way to one follower.
+//! Entries on their way to one follower, and when it learns what is committed.
 //!
 //! Up to [`WINDOW`] messages are on their way to a follower before it has answered the first, so that its disk and
 //! the network work at the same time. Answers are handed to openraft in the order of the requests, whatever
 //! order they came in.
+//!
+//! ```text
+//!  entry 7 ──▶ ═══▶            7 is committed ──▶ held ┐
+//!                                     entry 8 ─────────┴──▶ ═══▶ 8, and that 7 is committed
+//! ```
+//!
+//! That an entry is committed concerns a follower only once somebody reads from it, so the news waits for the next
+//! entry, which carries it for nothing: a message of its own would cost both ends as much as one with an
+//! entry. It goes alone at the next of the moments that are `Timing::news` apart. Who reads from a follower does not
+//! wait for that: the leader asks a majority first whether it still leads, and says with that what is committed.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -18,6 +29,7 @@ use crate::network::{RpcResult, bad, mismatch, unreachable_peer};
 use crate::peers::Peer;
 use crate::proto::{answer, request};
 use crate::rotten::Silence;
+use crate::runtime;
 use crate::types::{LogId, TypeConfig};
 use crate::wire;
 
@@ -56,11 +68,26 @@ impl Sent {
     }
 }
 
+/// What is committed, to be told with the next entry or alone.
+struct News {
+    request: Request,
+    alone: Pin<Box<tokio::time::Sleep>>,
+}
+
 /// A stream of appends in progress.
 struct Pipeline<S> {
     destination: Destination,
     input: Option<S>,
     on_the_way: FuturesOrdered<BoxFuture<'static, Outcome>>,
+    news: Option<News>,
+}
+
+/// What a pipeline does next.
+enum Step {
+    Answer(Outcome),
+    Send(Request),
+    TellNews,
+    End,
 }
 
 impl<S: Stream<Item = Request> + Unpin> Pipeline<S> {
@@ -70,23 +97,56 @@ impl<S: Stream<Item = Request> + Unpin> Pipeline<S> {
             let Some(input) = self.input.as_mut().filter(|_| room) else {
                 return self.on_the_way.next().await;
             };
-            let request = tokio::select! {
+            let step = tokio::select! {
                 biased;
-                Some(outcome) = self.on_the_way.next() => return Some(outcome),
-                request = input.next() => request,
+                Some(outcome) = self.on_the_way.next() => Step::Answer(outcome),
+                request = input.next() => request.map_or(Step::End, Step::Send),
+                () = due(&mut self.news) => Step::TellNews,
             };
-            match request {
-                None => self.input = None,
-                // Openraft does not mind that it is never answered: any later answer is one to it.
-                Some(request) if self.destination.silence.withholds(&request) => {}
-                Some(request) => self.send(request).await,
+            match step {
+                Step::Answer(outcome) => return Some(outcome),
+                Step::Send(request) if request.entries.is_empty() => self.hold(request),
+                Step::Send(request) => self.send(request).await,
+                Step::TellNews => self.tell_news().await,
+                Step::End => {
+                    self.input = None;
+                    self.tell_news().await;
+                }
             }
         }
     }
 
+    /// Openraft does not mind that a request without entries is never answered: any later answer is one to it.
+    fn hold(&mut self, request: Request) {
+        match &mut self.news {
+            Some(news) => news.request = request,
+            None => {
+                let alone = Box::pin(runtime::until_next(self.destination.timing.news()));
+                self.news = Some(News { request, alone });
+            }
+        }
+    }
+
+    async fn tell_news(&mut self) {
+        if let Some(News { request, .. }) = self.news.take()
+            && !self.destination.silence.withholds(&request)
+        {
+            self.send(request).await;
+        }
+    }
+
     async fn send(&mut self, request: Request) {
+        self.news = None;
         let answer = launch(&self.destination, request).await;
         self.on_the_way.push_back(answer);
+    }
+}
+
+/// Ends when the news has to go alone; never, if there is none.
+async fn due(news: &mut Option<News>) {
+    match news {
+        Some(news) => (&mut news.alone).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -100,7 +160,7 @@ where
     S: Stream<Item = Request> + Unpin + Send,
 {
     let mut pipeline =
-        Pipeline { destination, input: Some(input), on_the_way: FuturesOrdered::new() };
+        Pipeline { destination, input: Some(input), on_the_way: FuturesOrdered::new(), news: None };
     if let Some(first) = first {
         pipeline.send(first).await;
     }

@@ -161,6 +161,13 @@ fn phase(beat: u64) -> u64 {
     *PHASE % beat
 }
 
+/// Sleeps until the next of the moments that lie this far apart, which are the same for all groups of a process.
+pub(crate) fn until_next(apart: Duration) -> tokio::time::Sleep {
+    let apart = u64::try_from(apart.as_nanos()).unwrap_or(u64::MAX).max(1);
+    let next = (Moment::now() + Duration::from_nanos(1)).at_multiple(apart, 0);
+    tokio::time::sleep(of_timer(next.remaining()))
+}
+
 /// `span` of this node's clock, as a span of tokio's.
 fn of_timer(span: Duration) -> Duration {
     #[cfg(feature = "simulation")]

@@ -123,16 +123,17 @@ pub struct Cluster {
     pub processes: Vec<Process>,
     pub port: u16,
     pub tls: Option<Tls>,
+    pub timing: Timing,
 }
 
 impl Cluster {
     /// `size` nodes that form one group.
     pub async fn start(size: u8) -> Cluster {
-        Cluster::start_with(size, None).await
+        Cluster::start_with(size, None, Timing::quick()).await
     }
 
-    pub async fn start_with(size: u8, tls: Option<Tls>) -> Cluster {
-        let mut cluster = Cluster { processes: Vec::new(), port: port(), tls };
+    pub async fn start_with(size: u8, tls: Option<Tls>, timing: Timing) -> Cluster {
+        let mut cluster = Cluster { processes: Vec::new(), port: port(), tls, timing };
         for number in 1..=size {
             cluster.add(number).await;
         }
@@ -144,7 +145,7 @@ impl Cluster {
     }
 
     pub fn config(&self, number: u8) -> NodeConfig {
-        NodeConfig { tls: self.tls.clone(), ..config(number, self.port) }
+        NodeConfig { tls: self.tls.clone(), timing: self.timing, ..config(number, self.port) }
     }
 
     /// A node with an empty group, member of nothing.

@@ -4,6 +4,7 @@
 mod elections;
 mod harness;
 mod membership;
+mod news;
 mod partitions;
 mod peers;
 mod snapshots;

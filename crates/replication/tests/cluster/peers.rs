@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aryavarth_replication::testing::SimStore;
 use aryavarth_replication::{
-    ClusterId, Error, Incarnation, NodeConfig, NodeId, Refusal, Secret, Tls,
+    ClusterId, Error, Incarnation, NodeConfig, NodeId, Refusal, Secret, Timing, Tls,
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
@@ -129,7 +129,7 @@ fn certificates() -> (Tls, Tls) {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_certificates_only_those_who_have_one_get_through() {
     let (ours, foreign) = certificates();
-    let cluster = Cluster::start_with(3, Some(ours)).await;
+    let cluster = Cluster::start_with(3, Some(ours), Timing::quick()).await;
     cluster.put("k", "1").await;
     cluster.agree().await;
     let member = &cluster.processes[0];
