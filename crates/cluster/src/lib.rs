@@ -65,6 +65,6 @@ pub use redis_view::{Endpoint, Health, RedisView, Role, ShardEntry, ShardMember,
 pub use shards::{META_GROUP, Route, ShardCount, ShardId};
 pub use slot::{Slot, crc16, hash_tag};
 pub use topology::{
-    Applied, Change, Epoch, MAX_NODES, MAX_SETTING_NAME, MAX_SETTING_VALUE, MAX_SETTINGS,
+    Applied, Change, Damage, Epoch, MAX_NODES, MAX_SETTING_NAME, MAX_SETTING_VALUE, MAX_SETTINGS,
     MAX_VOTERS, Move, NewNode, Replicas, ReplicationFactor, Topology,
 };

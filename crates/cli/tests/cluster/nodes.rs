@@ -245,6 +245,12 @@ impl Cluster {
         self.await_end(node)
     }
 
+    /// Whether a node that was started has ended by itself.
+    pub fn has_ended(&mut self, node: usize) -> bool {
+        let process = self.sites[node].process.as_mut();
+        process.is_some_and(|process| process.try_wait().unwrap().is_some())
+    }
+
     /// Waits until a node has ended by itself; its exit code.
     pub fn await_end(&mut self, node: usize) -> Option<i32> {
         let mut child = self.sites[node].process.take().unwrap();

@@ -172,7 +172,7 @@ fn a_node_that_cannot_open_its_store_is_replaced_once_the_others_allow_it() {
     assert!(cluster.store(1).join("logs").exists());
     cluster.run(2);
     cluster.await_whole();
-    let aside = cluster.store(1).join(format!("damaged-node-{id}"));
+    let aside = aside(&cluster, 1, id);
     assert!(aside.join("logs").exists() && aside.join("cluster.toml").exists());
     cluster.await_status(0, "the old node is not forgotten", |status| {
         let nodes = status["nodes"].as_array().unwrap();
@@ -206,6 +206,72 @@ fn damage_that_hides_a_key_ends_the_node_and_its_next_start_replaces_it() {
     cluster.await_whole();
     await_read(&cluster, 2);
     load.await_more(200);
+    load.judge(&cluster);
+}
+
+/// Where a node keeps the damaged store that it had under an id.
+fn aside(cluster: &Cluster, node: usize, id: u64) -> PathBuf {
+    cluster.store(node).join(format!("damaged-node-{id}"))
+}
+
+#[test]
+fn of_two_nodes_whose_damage_hides_keys_of_a_shard_one_is_replaced_after_the_other() {
+    let mut cluster = Cluster::plan(3, 1).with(&["--scrub-period", "1s"]).begun();
+    write(&cluster);
+    let load = Load::start(&cluster);
+    load.await_more(200);
+    let damaged = [(1, cluster.id(1)), (2, cluster.id(2))];
+    rot(&cluster, 1, &key(33));
+    rot(&cluster, 2, &key(44));
+    await_that("they are not replaced", || {
+        let ended: Vec<usize> = (0..3).filter(|node| cluster.has_ended(*node)).collect();
+        assert!(ended.len() <= 1, "at once: {ended:?}");
+        if let Some(node) = ended.first() {
+            // All shards serve without it.
+            load.await_all_written(PATIENCE);
+            assert_eq!(cluster.await_end(*node), REFUSED, "{}", cluster.said(*node));
+            cluster.run(*node);
+        }
+        damaged.iter().all(|(node, id)| aside(&cluster, *node, *id).exists())
+    });
+    cluster.await_whole();
+    (0..3).for_each(|node| await_read(&cluster, node));
+    load.await_more(200);
+    load.judge(&cluster);
+}
+
+#[test]
+fn a_node_whose_damage_hides_a_key_serves_until_the_others_can_do_without_it() {
+    let mut cluster = Cluster::plan(3, 1).with(&["--scrub-period", "1s"]).begun();
+    write(&cluster);
+    let load = Load::start(&cluster);
+    load.await_more(200);
+    let id = cluster.id(1);
+    let away = cluster.id(2);
+    cluster.kill(2);
+    cluster.await_status(1, "it is not missed", |status| {
+        let nodes = status["nodes"].as_array().unwrap();
+        nodes.iter().any(|node| node["id"] == away && node["sight"] != "reachable")
+    });
+    rot(&cluster, 1, &key(33));
+    let waits = "the node waits to be replaced, and serves on";
+    await_that("it does not wait", || cluster.has_said(1, waits) > 0);
+    // It is one of two that the shard cannot do without; what is damaged there is no value, and not nothing.
+    load.await_all_written(PATIENCE);
+    await_keys(&cluster, 1, 0..33);
+    await_keys(&cluster, 1, 34..KEYS);
+    for _ in 0..20 {
+        let reply = read(&cluster, 1, 33);
+        assert!(matches!(&reply, Some(Reply::Error(e)) if e.starts_with("IOERR ")), "{reply:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(!cluster.has_ended(1), "{}", cluster.said(1));
+    cluster.run(2);
+    assert_eq!(cluster.await_end(1), REFUSED, "{}", cluster.said(1));
+    cluster.run(1);
+    cluster.await_whole();
+    assert!(aside(&cluster, 1, id).exists());
+    (0..3).for_each(|node| await_read(&cluster, node));
     load.judge(&cluster);
 }
 

@@ -92,7 +92,7 @@ impl Course<'_> {
             let shards = self.view.observed.shards.values();
             shards.filter(|sight| sight.leader == node).count()
         };
-        let leaves = |node| self.view.state(node) != Some(NodeState::Active);
+        let leaves = |node| !self.view.stays(node);
         staying.into_iter().min_by_key(|&node| (leaves(node), led(node), node))
     }
 

@@ -298,9 +298,7 @@ impl<'v> View<'v> {
     /// Who may lead a group: who is there, is to stay, and has what the leader has.
     fn choice(&self, group: &Replicas, sight: &ShardSight) -> Choice {
         let able = |node: &NodeId| {
-            self.observed.reaches(*node)
-                && sight.caught_up.contains(node)
-                && self.state(*node) == Some(NodeState::Active)
+            self.observed.reaches(*node) && sight.caught_up.contains(node) && self.stays(*node)
         };
         let moving = group.running.is_some() || sight.membership == Membership::Changing;
         let candidates = match moving {
@@ -315,8 +313,9 @@ impl<'v> View<'v> {
         Choice { candidates, pinned: group.pinned, current: Some(sight.leader) }
     }
 
+    /// Whether a node is neither on its way out nor damaged, so that it could send no copy.
     fn stays(&self, node: NodeId) -> bool {
-        self.state(node) == Some(NodeState::Active)
+        self.state(node) == Some(NodeState::Active) && self.topology.damage(node).is_none()
     }
 
     /// Removes a node that was drained or is gone, and that nobody lists any more.

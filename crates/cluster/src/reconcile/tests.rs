@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::testing::{active, new_node, place, put, set};
+use crate::topology::Damage;
 
 const SHARD: ShardId = ShardId(1);
 
@@ -170,4 +171,20 @@ fn a_node_that_a_group_still_lists_is_not_removed() {
     assert_eq!(next(&topology, listed, &[]), None);
     let remove = Some(Step::Log(Change::RemoveNode { node: NodeId(2) }));
     assert_eq!(next(&topology, sight(1, &[1], &[], &[]), &[]), remove);
+}
+
+#[test]
+fn a_damaged_node_leads_only_if_nobody_else_can() {
+    let mut topology = active(1, 3, &[None; 3]);
+    (0..=1).for_each(|shard| place(&mut topology, shard, &[1, 2, 3]));
+    let at_rest = |topology: &Topology, leader, behind: &[u64], away: &[u64]| {
+        next(topology, sight(leader, &[1, 2, 3], &[], behind), away)
+    };
+    let to = |node| Some(Step::TransferLeader { shard: SHARD, to: NodeId(node) });
+    assert_eq!(at_rest(&topology, 2, &[], &[]), None);
+    topology.apply(&Change::note_damage(NodeId(2), Some(Damage::Waits))).unwrap();
+    assert_eq!(at_rest(&topology, 2, &[], &[]), to(1));
+    assert_eq!(at_rest(&topology, 2, &[1], &[]), to(3));
+    assert_eq!(at_rest(&topology, 2, &[1], &[3]), None);
+    assert_eq!(at_rest(&topology, 1, &[], &[]), None);
 }

@@ -17,6 +17,7 @@
 //! or decoded.
 
 mod change;
+mod damage;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -29,6 +30,7 @@ use crate::node::{ClusterId, Node, NodeId, NodeSet, NodeState};
 use crate::shards::{META_GROUP, ShardCount, ShardId};
 
 pub use change::{Applied, Change, NewNode};
+pub use damage::Damage;
 
 /// The most nodes a cluster may have.
 pub const MAX_NODES: usize = 1024;

@@ -100,6 +100,24 @@ impl KvStore {
         KvStore::open_as(directory.as_ref(), options, OnDamage::Skip)
     }
 
+    /// Keeps everybody from opening the store in `directory` until what is returned is dropped; none if there is
+    /// no store.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if it is open, [`Error::Io`].
+    pub fn keep_shut(
+        directory: impl AsRef<Path>,
+        options: &Options,
+    ) -> Result<Option<Box<dyn DiskLock>>> {
+        let (directory, options) = (directory.as_ref(), options.clone());
+        let options = options.create(crate::Create::Never);
+        match recovery::lock(&options, directory, &Names::new(directory)) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(Error::NoStore { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn open_as(directory: &Path, options: Options, on_damage: OnDamage) -> Result<KvStore> {
         options.validate()?;
         let names = Names::new(directory);

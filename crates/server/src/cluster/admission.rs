@@ -8,18 +8,20 @@
 //!
 //! # Invariants
 //! - Who asks twice is let in once.
-//! - A node is given up for its replacement only while a majority of each of its groups answers without it.
+//! - A node is given up for its replacement only while a majority of each of its groups answers without it, and
+//!   without those who were let go.
 
 use std::sync::Arc;
 
 use aryavarth_cluster::{
-    Change, ClusterId, NewNode, NodeId, NodeSight, NodeState, ShardId, Topology,
+    Change, ClusterId, Damage, NewNode, NodeId, NodeSight, NodeState, ShardId, Topology,
 };
 use aryavarth_replication::Incarnation;
 
 use super::error::NodeError;
 use super::member::{Known, Member};
 use super::messages::{Answer, Applicant, Former, Question, Welcome};
+use super::replacement::alone;
 
 impl Member {
     /// Lets somebody in who is no node yet, by way of the leader of the meta group.
@@ -70,40 +72,50 @@ impl Member {
         if known.state == NodeState::Gone {
             return Ok(());
         }
-        {
+        // On the newest topology: nobody is let go meanwhile without whom this one cannot be spared.
+        let decide = |topology: &Topology| {
             let known = self.known();
             if known.answers(node) {
                 let why = format!("node {node} answered a moment ago: its process must end first");
                 return Err(NodeError::Later(why));
             }
-            known.can_do_without(node)?;
-        }
-        self.log(&Change::SetNodeState { node, state: NodeState::Gone }).await?;
+            known.can_do_without(topology, node)?;
+            Ok(Change::SetNodeState { node, state: NodeState::Gone })
+        };
+        self.change(decide).await?;
         tracing::warn!(%node, "its store is damaged: it was given up for a new node");
         Ok(())
     }
 }
 
 impl Known {
-    /// Whether every group goes on without a node, and so can make its replica anew.
-    pub(super) fn can_do_without(&self, node: NodeId) -> Result<(), NodeError> {
-        let topology = self.topology.as_ref().ok_or(NodeError::NoCluster)?;
-        for (shard, group) in topology.groups() {
-            let voters = &group.voters;
-            if !voters.contains(&node) {
+    /// Whether every group goes on without a node, and can make its replica anew, which takes an intact one. Who was
+    /// told to go counts as gone already.
+    pub(super) fn can_do_without(
+        &self,
+        topology: &Topology,
+        node: NodeId,
+    ) -> Result<(), NodeError> {
+        if let Some(shard) = alone(topology, node) {
+            return Err(NodeError::Refused(only_replica(node, shard)));
+        }
+        let stays = |other: &&NodeId| {
+            **other != node
+                && self.answers(**other)
+                && topology.damage(**other) != Some(Damage::Goes)
+        };
+        for (shard, group) in topology.groups().filter(|(_, group)| group.voters.contains(&node)) {
+            let others: Vec<&NodeId> = group.voters.iter().filter(stays).collect();
+            let why = if others.len() * 2 <= group.voters.len() {
+                "too few of the other replicas answer, and stay: start their nodes"
+            } else if others.iter().all(|other| topology.damage(**other).is_some()) {
+                "all other replicas that answer are on nodes with damaged stores, too"
+            } else {
                 continue;
-            }
-            if voters.len() == 1 {
-                return Err(NodeError::Refused(only_replica(node, shard)));
-            }
-            let others =
-                voters.iter().filter(|other| **other != node && self.answers(**other)).count();
-            if others * 2 <= voters.len() {
-                return Err(NodeError::Later(format!(
-                    "too few of the other replicas of shard {shard} answer to make that of node {node} \
-                     anew: start their nodes"
-                )));
-            }
+            };
+            let why =
+                format!("the replica of shard {shard} on node {node} cannot be made anew: {why}");
+            return Err(NodeError::Later(why));
         }
         Ok(())
     }
@@ -157,7 +169,8 @@ mod tests {
     }
 
     fn outcome(voters: impl IntoIterator<Item = u64>, answering: &[u64]) -> Result<(), NodeError> {
-        known(voters, answering).can_do_without(NodeId(1))
+        let known = known(voters, answering);
+        known.can_do_without(known.topology.as_ref().unwrap(), NodeId(1))
     }
 
     #[test]
@@ -170,6 +183,30 @@ mod tests {
         outcome(2..=4, &[2, 3, 4]).unwrap();
         let error = outcome(1..=3, &[2, 3]).unwrap_err();
         assert!(matches!(&error, NodeError::Later(why) if why.contains("shard 0 ")), "{error}");
+    }
+
+    #[test]
+    fn who_was_let_go_counts_as_gone_though_it_still_answers() {
+        let known = known(1..=3, &[1, 2, 3, 4, 5]);
+        let mut topology = Topology::clone(known.topology.as_ref().unwrap());
+        let can_do_without =
+            |topology: &Topology, node| known.can_do_without(topology, NodeId(node));
+        can_do_without(&topology, 1).unwrap();
+        let mut note = |node, damage| {
+            topology.apply(&Change::note_damage(NodeId(node), damage)).unwrap();
+            topology.clone()
+        };
+        let with_3_let_go = note(3, Some(Damage::Goes));
+        let error = can_do_without(&with_3_let_go, 1).unwrap_err();
+        assert!(matches!(&error, NodeError::Later(why) if why.contains("shard 1 ")), "{error}");
+        // It may ask twice, and whoever shares no group with it may go, too.
+        can_do_without(&with_3_let_go, 3).unwrap();
+        can_do_without(&note(3, None), 1).unwrap();
+        can_do_without(&note(5, Some(Damage::Goes)), 1).unwrap();
+        // One that waits is there, and of two others one must be able to send a copy.
+        can_do_without(&note(3, Some(Damage::Waits)), 1).unwrap();
+        let error = can_do_without(&note(2, Some(Damage::Waits)), 1).unwrap_err();
+        assert!(error.to_string().contains("with damaged stores"), "{error}");
     }
 
     #[test]

@@ -5,6 +5,9 @@
 //!     └──── --join ─▶ joining ─ a member gave an id ──────▲ ◀──── a member gave a new id ────┘
 //! ```
 //!
+//! A member of which the store opens, though damage in it hides keys, stays one until the others let it go; a
+//! node that is being replaced says no more as what it was.
+//!
 //! It is written whole or not at all: to another file, synced, and renamed.
 //!
 //! # Invariants
@@ -61,7 +64,7 @@ pub enum Phase {
         /// Whether its store holds replicas.
         replicas: Holding,
     },
-    /// It was a node, its store is damaged, and it wants to be a new one. The incarnation is the new
+    /// It was a node, its store is damaged, and it is to be a new one. The incarnation is the new
     /// one's.
     Replacing {
         /// Of this cluster.
@@ -83,6 +86,8 @@ pub enum Holding {
     Nothing,
     /// It does, or did.
     Replicas,
+    /// It does, and damage hides some of their keys: the node wants to be replaced.
+    Damaged,
 }
 
 /// The file, as it is written.
@@ -241,7 +246,7 @@ impl Written {
 mod tests {
     use super::*;
 
-    fn cards() -> [Card; 5] {
+    fn cards() -> [Card; 6] {
         let incarnation = Incarnation(0xfeed);
         let (cluster, shards) = (ClusterId(7), ShardCount::DEFAULT);
         let member = |replicas| Phase::Member { cluster, node: NodeId(3), shards, replicas };
@@ -250,6 +255,7 @@ mod tests {
             Phase::Founding { cluster, shards, factor: ReplicationFactor::Five },
             member(Holding::Nothing),
             member(Holding::Replicas),
+            member(Holding::Damaged),
             Phase::Replacing {
                 cluster,
                 shards,

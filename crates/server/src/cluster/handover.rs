@@ -99,8 +99,19 @@ impl Member {
     }
 
     /// Who could lead instead of this node: of the voters that answer one that is furthest, another for each
-    /// shard. None if this node does not lead, or there is nobody.
+    /// shard, and none with a damaged store if there is another. None if this node does not lead, or there is nobody.
     pub(super) fn successor(&self, group: &Group) -> Option<NodeId> {
+        self.intact_successor(group).or_else(|| self.any_successor(group, |_| true))
+    }
+
+    /// The same, and none with a damaged store at all.
+    pub(super) fn intact_successor(&self, group: &Group) -> Option<NodeId> {
+        let topology = self.topology();
+        let damage = |node| topology.as_ref().and_then(|topology| topology.damage(node));
+        self.any_successor(group, |node| damage(node).is_none())
+    }
+
+    fn any_successor(&self, group: &Group, may: impl Fn(NodeId) -> bool) -> Option<NodeId> {
         let status = group.status();
         if status.leadership.role != Role::Leader {
             return None;
@@ -109,6 +120,7 @@ impl Member {
             member.standing == Standing::Voter
                 && member.node != self.id()
                 && member.silent_for.is_some_and(|silent| silent < SILENCE)
+                && may(member.node)
         });
         let turn = u64::from(group.shard().0);
         let next = others.max_by_key(|member| {

@@ -151,7 +151,7 @@ impl Member {
         let Phase::Member { cluster, node, shards, replicas } = card.phase else {
             return Err(NodeError::NoCluster);
         };
-        if replicas == Holding::Replicas && around.store.replicated_shards().is_empty() {
+        if replicas != Holding::Nothing && around.store.replicated_shards().is_empty() {
             let directory = around.options.directory.clone();
             return Err(NodeError::LostStore { node, directory });
         }
@@ -227,6 +227,7 @@ impl Member {
         tokio::spawn(Arc::clone(self).keep_clocks());
         tokio::spawn(Arc::clone(self).keep_scrubbing());
         tokio::spawn(Arc::clone(self).keep_mending());
+        tokio::spawn(Arc::clone(self).keep_giving_way());
         tokio::spawn(Arc::clone(self).reconcile());
     }
 
@@ -504,6 +505,8 @@ impl Member {
             Question::Join(applicant) => self.admit(&applicant).await.map(Answer::Welcome),
             Question::Act(order) => self.obey(order).await.map(|()| Answer::Done),
             Question::Wish(wish) => self.grant(wish).await.map(|()| Answer::Done),
+            Question::MayGo => self.let_go(from).await.map(|()| Answer::Done),
+            Question::Stays => self.keep(from).await.map(|()| Answer::Done),
             Question::ReadIndex(shard) => self.read_index(ShardId(shard)).await.map(Answer::Index),
         };
         answer.unwrap_or_else(|error| decline(&error))

@@ -6,7 +6,7 @@
 //!  meets damage       └─▶ CLUSTER REPAIR at the leader: the value goes through the log again,
 //!                         and every replica has a new record of it
 //!
-//!  no key can be told, or it is the server's own ─▶ the node ends, to be replaced at its next start
+//!  no key can be told, or it is the server's own ─▶ the node wants to be replaced (`giving_way`)
 //! ```
 //!
 //! A repair is a write like any other, evaluated in its order: it cannot undo one, and it is acknowledged
@@ -14,7 +14,6 @@
 //!
 //! # Invariants
 //! - A damaged record is never answered, mended or not.
-//! - A node ends because of damage only if each of its groups has a majority without it.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -28,8 +27,7 @@ use tokio::time::Instant;
 
 use super::error::NodeError;
 use super::member::Member;
-use super::{replacement, reserved};
-use crate::config::OnDamage;
+use super::reserved;
 
 /// Bytes that are read at once.
 const STEP: u64 = 1 << 20;
@@ -49,6 +47,8 @@ pub(crate) struct Mending {
     keys: Mutex<BTreeSet<Vec<u8>>>,
     noted: Notify,
     wanted: Notify,
+    /// Rung when damage was found that hides keys.
+    pub(super) hidden: Notify,
     /// What was done since the node started.
     pub counts: Counts,
 }
@@ -62,6 +62,13 @@ pub(crate) struct Counts {
     pub found: AtomicU64,
     /// Those of them that were mended.
     pub mended: AtomicU64,
+}
+
+/// Whether a key's record is intact now.
+enum Mended {
+    Yes,
+    /// It may be another key's, and stays as it is.
+    Never,
 }
 
 /// One look at all records, spread over its time.
@@ -196,7 +203,7 @@ impl Member {
             }
             _ => {
                 self.mending.counts.found.fetch_add(1, Ordering::Relaxed);
-                self.end_as_damaged(&rotten.error);
+                self.want_replacement(&rotten.error);
             }
         }
     }
@@ -212,11 +219,12 @@ impl Member {
                 continue;
             };
             match self.mend(&key).await {
-                Ok(()) => {
+                Ok(Mended::Yes) => {
                     self.mending.counts.mended.fetch_add(1, Ordering::Relaxed);
                     self.mending.keys().remove(&key);
                     tracing::warn!("a damaged record was mended from another replica");
                 }
+                Ok(Mended::Never) => drop(self.mending.keys().remove(&key)),
                 Err(error) => {
                     tracing::warn!(%error, "a damaged record is not mended yet; trying on");
                     self.rest(PAUSE).await;
@@ -227,19 +235,19 @@ impl Member {
     }
 
     /// Has a key's value written anew, if its record here is damaged; returns once it is intact.
-    async fn mend(self: &Arc<Self>, key: &[u8]) -> Result<(), NodeError> {
+    async fn mend(self: &Arc<Self>, key: &[u8]) -> Result<Mended, NodeError> {
         let shards = self.around.seats.shards().ok_or(NodeError::NoCluster)?;
         let shard = reserved::group_of(shards, key);
         let damage = match self.around.store.condition(key)? {
-            Condition::Intact => return Ok(()),
+            Condition::Intact => return Ok(Mended::Yes),
             Condition::Replaceable(error) => error,
             Condition::Unreadable(error) => {
-                self.end_as_damaged(&error);
-                return Err(error.into());
+                self.want_replacement(&error);
+                return Ok(Mended::Never);
             }
         };
         // Without a group it is what a replica has left behind, and about to be removed.
-        let Ok(group) = self.node.group(shard) else { return Ok(()) };
+        let Ok(group) = self.node.group(shard) else { return Ok(Mended::Yes) };
         if let Some(to) = self.successor(&group) {
             tracing::warn!(%shard, %to, "a record of a shard led here is damaged: another node leads it");
             self.hand_over(shard, to).await?;
@@ -260,7 +268,8 @@ impl Member {
             }
             tokio::time::sleep(GLANCE).await;
         }
-        self.put_right(&damage, key)
+        self.put_right(&damage, key)?;
+        Ok(Mended::Yes)
     }
 
     /// Puts the bytes right that were damaged: the next start may read them again.
@@ -276,31 +285,5 @@ impl Member {
             );
         }
         Ok(())
-    }
-
-    /// Ends the node, to be replaced when it is started again, if the others can do without it.
-    fn end_as_damaged(&self, damage: &aryavarth::Error) {
-        let damage = damage.place();
-        let prepared = || {
-            if self.around.host.policy().on_damage == OnDamage::Stop {
-                return Err(NodeError::Refused(
-                    "`on-damage` says that nothing is to be done".into(),
-                ));
-            }
-            let topology = {
-                let known = self.known();
-                known.can_do_without(self.id())?;
-                known.topology.clone().ok_or(NodeError::NoCluster)?
-            };
-            let card = self.card.lock().unwrap_or_else(PoisonError::into_inner);
-            replacement::prepare(&self.around.options.directory, *card, &topology)
-        };
-        match prepared() {
-            Ok(_) => self.around.host.end(&format!(
-                "{damage}; it cannot be mended in place: start the node again, and it replaces itself by a \
-                 new one, which the other nodes fill"
-            )),
-            Err(error) => tracing::error!(damage, %error, "the damage cannot be mended"),
-        }
     }
 }

@@ -46,6 +46,11 @@ pub enum Question {
     Overview,
     /// An operator wants this; for the leader of the meta group.
     Wish(Wish),
+    /// May the node that asks end, to be replaced, as damage hides keys in its store? For the leader of the meta
+    /// group.
+    MayGo,
+    /// The node that asks was told that it may go, and does not want to any more; for the same.
+    Stays,
 }
 
 /// An answer.

@@ -17,6 +17,7 @@ mod clocks;
 mod error;
 mod following;
 mod founding;
+mod giving_way;
 mod handover;
 mod heard;
 mod joining;

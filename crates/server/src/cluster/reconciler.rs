@@ -189,6 +189,7 @@ impl Desk {
                 let Some(node) = removable(&topology, &observed) else { return Ok(Look::Nothing) };
                 member.log(&Change::RemoveNode { node }).await?;
                 member.log(&Change::SetSetting { name: leaves(node), value: None }).await?;
+                member.log(&Change::note_damage(node, None)).await?;
             }
             Step::Log(change) => member.log(&change).await?,
             Step::TransferLeader { shard, to }

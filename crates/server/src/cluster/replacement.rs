@@ -14,6 +14,9 @@
 //!   and a store that was put aside is not there to be put aside again.
 //! - It is tried only if every group of the node has other voters, and refused unless a majority of each
 //!   answers.
+//! - From the first question on no process has the store open, and none opens it again as what the node was: whoever
+//!   is given up never votes again. Only an operator goes back on it (`on-damage = "stop"`), and what votes then is
+//!   the whole store that always did.
 
 use std::fs;
 use std::io;
@@ -43,14 +46,16 @@ pub(crate) fn open_or_replace(
 ) -> Result<KvStore, Error> {
     let replaces = config.on_damage == OnDamage::Replace;
     match Card::read(&config.dir)?.and_then(former) {
-        Some(_) if replaces => replace(config, start, "found while the node ran")?,
+        Some(_) if replaces => {
+            replace(config, &options, start, "found while the node ran")?;
+        }
         // It goes on as what it was, with what is intact.
         Some(card) => card.write(&config.dir)?,
         None => {}
     }
     match KvStore::open_with(&config.dir, options.clone()) {
         Err(damage) if damage.is_damage() && replaces => {
-            if let Err(error) = replace(config, start, &damage.place()) {
+            if let Err(error) = replace(config, &options, start, &damage.place()) {
                 tracing::error!(%error, "the damaged store cannot be replaced");
                 return Err(damage.into());
             }
@@ -93,7 +98,7 @@ pub(super) fn prepare(
 }
 
 /// A group of which a node has the only replica.
-fn alone(topology: &Topology, node: NodeId) -> Option<ShardId> {
+pub(super) fn alone(topology: &Topology, node: NodeId) -> Option<ShardId> {
     let mut groups = topology.groups();
     groups.find(|(_, group)| group.voters.contains(&node) && group.voters.len() == 1).map(|g| g.0)
 }
@@ -103,7 +108,9 @@ fn alone(topology: &Topology, node: NodeId) -> Option<ShardId> {
 ///
 /// # Errors
 /// Why it cannot be. Then the directory is what it was.
-fn replace(config: &Config, start: &Start, damage: &str) -> Result<(), NodeError> {
+fn replace(config: &Config, store: &Options, start: &Start, damage: &str) -> Result<(), NodeError> {
+    // Whoever still has it open could speak as what the node was.
+    let _shut = KvStore::keep_shut(&config.dir, store)?;
     let options = ClusterOptions::of(config)?;
     let directory = &options.directory;
     let found = Card::read(directory)?.ok_or(NodeError::NoCluster)?;
