@@ -127,10 +127,16 @@ fn write_at(core: &Core, survivors: &mut Survivors, mut pace: Pace<'_>) -> Resul
     // What the entries point at comes to rest before the checkpoint does.
     core.sync()?;
     survivors.sync(core)?;
-    out.put_segments(&header, &covered.records())?;
+    let records = covered.records();
+    out.put_segments(&header, &records)?;
     let length = out.finish()?;
     disk.rename(&path, &names.checkpoint()).map_err(|e| Error::io("rename", &path, e))?;
     disk.sync_directory(names.logs()).map_err(|e| Error::io("sync", names.logs(), e))?;
+    for record in records {
+        if let Some(segment) = core.segments.by_id(record.id) {
+            segment.set_spared(record.spared());
+        }
+    }
     core.counters.checkpointed.fetch_add(length, Ordering::Relaxed);
     core.counters.checkpointed_at.store(appended, Ordering::Relaxed);
     Ok(())
@@ -160,6 +166,16 @@ pub struct SegmentRecord {
     pub synced: u64,
     /// What its records were worth.
     pub usage: Usage,
+}
+
+impl SegmentRecord {
+    /// Below where an opening reads none of the segment's records.
+    pub fn spared(&self) -> u64 {
+        match self.replay {
+            Replay::Rest => self.covered,
+            Replay::Whole => HEADER,
+        }
+    }
 }
 
 /// What the index reflects at the moment a checkpoint begins.

@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aryavarth::{
-    Effect, EntryRef, Error, KvStore, ReplicatedLog, Result, Rotten, Sequence, Walk, Walked,
+    Effect, EntryRef, Error, KvStore, Lives, ReplicatedLog, Result, Rotten, Sequence, Walk, Walked,
     WriteBatch,
 };
 
@@ -115,8 +115,11 @@ impl EngineStore {
         let (mut scrub, mut removed) = (self.store.begin_scrub()?, WriteBatch::new());
         let mut pace = Pace::begin();
         let mut note = |rotten: Rotten| {
-            let key = rotten.key.filter(|key| (self.owner)(key) == shard);
-            key.into_iter().for_each(|key| _ = removed.remove(key));
+            if let Lives::Key(key) = rotten.lives
+                && (self.owner)(&key) == shard
+            {
+                removed.remove(key);
+            }
         };
         while self.store.scrub(&mut scrub, WALKED_AT_ONCE, &mut note)? == Walked::Partly {
             pace.rest();

@@ -15,6 +15,8 @@ const KEYS: usize = 60;
 /// The exit codes of a node that may not run, and of a store that is damaged.
 const REFUSED: Option<i32> = Some(14);
 const DAMAGED: Option<i32> = Some(3);
+/// What a node says once its next start is not to read a damaged place.
+const SPARED: &str = "the next start does not read what is damaged there";
 
 fn key(number: usize) -> String {
     format!("key <{number}>")
@@ -133,6 +135,50 @@ fn the_scrub_finds_what_rots_and_has_it_mended() {
 }
 
 #[test]
+fn what_rots_and_nobody_needs_is_not_in_the_way_of_the_next_start() {
+    let mut cluster = Cluster::plan(3, 4).with(&["--scrub-period", "1s"]).begun();
+    write(&cluster);
+    let load = Load::start(&cluster);
+    load.await_more(200);
+    let mut client = Client::new(cluster.addresses());
+    let ids: Vec<u64> = (0..3).map(|node| cluster.id(node)).collect();
+    // Overwritten, and removed: what stood there, and what says that it is gone.
+    (0..3).for_each(|number| set(&mut client, number, "another"));
+    (3..6).for_each(|number| {
+        let words = ["DEL", &key(number)];
+        await_that("a key is not removed", || matches!(client.ask(&words), Outcome::Answered(_)));
+    });
+    load.await_more(200);
+    for node in 0..3 {
+        rot(&cluster, node, &value(node));
+        rot(&cluster, node, &value(3 + node));
+        await_that(&format!("node {node} is not spared: {}", cluster.said(node)), || {
+            cluster.has_said(node, SPARED) >= 2
+        });
+    }
+    for node in 0..3 {
+        cluster.kill(node);
+        cluster.run(node);
+        cluster.await_whole();
+        assert_eq!(cluster.id(node), ids[node], "{}", cluster.said(node));
+        await_keys(&cluster, node, 6..KEYS);
+        for (number, is) in (0..3).map(|n| (n, true)).chain((3..6).map(|n| (n, false))) {
+            await_that("a node does not have what was written", || {
+                match read(&cluster, node, number) {
+                    Some(Reply::Bytes(bytes)) => {
+                        assert!(is && bytes == b"another", "{number}: {bytes:?}");
+                        true
+                    }
+                    Some(Reply::None) => !is,
+                    _ => false,
+                }
+            });
+        }
+    }
+    load.judge(&cluster);
+}
+
+#[test]
 fn a_read_that_meets_damage_is_told_and_the_next_one_is_answered() {
     let cluster = Cluster::plan(3, 4).with(&["--scrub-period", "0s"]).begun();
     write(&cluster);
@@ -143,6 +189,11 @@ fn a_read_that_meets_damage_is_told_and_the_next_one_is_answered() {
     // A handover that was decided on before it was made to lead may still come.
     await_that("the damage is not told", || match connection.ask(&["GET", &key(7)]).unwrap() {
         Reply::Error(error) => error.starts_with("IOERR "),
+        // It came while the answer was on its way, which then told where to go instead.
+        Reply::Bytes(bytes) if cluster.has_said(leader, "that was read is damaged") > 0 => {
+            assert_eq!(bytes, value(7).as_bytes());
+            true
+        }
         other => panic!("{other:?}"),
     });
     let mut client = Client::new(cluster.addresses());
@@ -266,6 +317,15 @@ fn a_node_whose_damage_hides_a_key_serves_until_the_others_can_do_without_it() {
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(!cluster.has_ended(1), "{}", cluster.said(1));
+    // Killed, it is the same again: its store opens, as nothing there has to be read.
+    await_that("it is not spared", || cluster.has_said(1, SPARED) > 0);
+    cluster.kill(1);
+    cluster.run(1);
+    load.await_all_written(PATIENCE);
+    await_keys(&cluster, 1, 34..KEYS);
+    let reply = read(&cluster, 1, 33);
+    assert!(matches!(&reply, Some(Reply::Error(e)) if e.starts_with("IOERR ")), "{reply:?}");
+    assert_eq!(cluster.has_said(1, "not let in yet"), 0, "{}", cluster.said(1));
     cluster.run(2);
     assert_eq!(cluster.await_end(1), REFUSED, "{}", cluster.said(1));
     cluster.run(1);

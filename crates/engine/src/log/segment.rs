@@ -127,6 +127,7 @@ pub struct Segment {
     newest_tombstone: AtomicU64,
     expiring: AtomicU64,
     entries: AtomicU64,
+    spared: AtomicU64,
 }
 
 /// What a segment's records are worth.
@@ -171,6 +172,7 @@ impl Segment {
             newest_tombstone: AtomicU64::new(0),
             expiring: AtomicU64::new(0),
             entries: AtomicU64::new(0),
+            spared: AtomicU64::new(0),
         }
     }
 
@@ -245,6 +247,16 @@ impl Segment {
     /// Whether a replicated log may have to read an entry in it.
     pub fn holds_entries(&self) -> bool {
         self.entries.load(Ordering::Acquire) > 0
+    }
+
+    /// Below where an opening reads nothing but the header, by the newest checkpoint.
+    pub fn spared(&self) -> u64 {
+        self.spared.load(Ordering::Acquire)
+    }
+
+    /// Notes what the newest checkpoint has an opening read.
+    pub fn set_spared(&self, offset: u64) {
+        self.spared.store(offset, Ordering::Release);
     }
 
     /// Whether compaction found damage in it and leaves it alone.

@@ -394,6 +394,7 @@ impl Recovery<'_> {
         for record in checkpoint.segments {
             let Some(segment) = self.segments.by_id(record.id) else { continue };
             segment.add_usage(&record.usage);
+            segment.set_spared(record.spared());
             // The index points here already, whatever is replayed before it.
             segment.set_end(record.synced.max(HEADER_LENGTH).min(segment.file().length()));
             self.checkpoint.insert(record.id, record);

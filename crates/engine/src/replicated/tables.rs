@@ -236,6 +236,16 @@ impl Replicas {
         is_synced && tables.states_from.is_some_and(|from| segment.id < from)
     }
 
+    /// Up to which entry each log has entries in a segment.
+    pub fn entries_in(&self, segment: SegmentId) -> Vec<(ShardId, EntryIndex)> {
+        let tables = self.lock();
+        let last = |log: &ShardLog| {
+            let last = log.entries.iter().rev().find(|place| place.segment.id == segment)?;
+            Some(last.id.index)
+        };
+        tables.shards.iter().filter_map(|(shard, log)| Some((*shard, last(log)?))).collect()
+    }
+
     /// Whether an opening has to read the whole of `segment`, whatever the index reflects.
     pub fn needs_whole(&self, segment: &Segment) -> bool {
         if !self.in_use() || segment.role != Role::Log {

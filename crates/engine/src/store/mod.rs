@@ -12,6 +12,7 @@ pub mod iterate;
 pub mod reader;
 pub mod scan;
 pub mod scrub;
+pub mod spare;
 pub mod stats;
 pub mod two_step;
 pub mod verify;

@@ -31,13 +31,24 @@ pub struct Scrub {
     left: BTreeMap<SegmentId, (u64, u64)>,
 }
 
-/// A live record that is not what was written.
+/// A place that is not what was written.
 #[derive(Clone, Debug)]
 pub struct Rotten {
-    /// Where it stands, and what is wrong: an [`Error::Damaged`].
+    /// Where it is, and what is wrong: an [`Error::Damaged`].
     pub error: Error,
-    /// Its key, if it can still be told: writing that key replaces the record.
-    pub key: Option<Vec<u8>>,
+    /// What stands there.
+    pub lives: Lives,
+}
+
+/// What stands in a damaged place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lives {
+    /// The record of this key: writing the key replaces it.
+    Key(Vec<u8>),
+    /// The record of a key that cannot be told any more.
+    Hidden,
+    /// Nothing that a key needs. [`KvStore::spare`] keeps it from the next opening.
+    Nothing,
 }
 
 /// Whether a damaged record was put right.
@@ -80,8 +91,8 @@ impl KvStore {
         Ok(Scrub { left: left.filter(|(_, (from, to))| from < to).collect() })
     }
 
-    /// Goes on with `scrub` over about `bytes` of the log, and shows the live records that are
-    /// damaged. Damage where nothing lives is passed.
+    /// Goes on with `scrub` over about `bytes` of the log, and shows what is damaged: each live record, and
+    /// each place where nothing lives.
     ///
     /// # Errors
     /// [`Error::Closed`]; [`Error::Io`] or [`Error::Damaged`] if a segment cannot be read at all: the next
@@ -167,13 +178,19 @@ impl Core {
             let part = scanner.offset()..scanner.behind_damage()?;
             scanner.seek(part.end);
             let guard = pin();
+            let (start, mut lives) = (part.start, false);
             for offset in self.alive_within(segment, part) {
                 let error = Error::damaged(&segment.path, offset, why.describe());
                 let key = self.key_at(segment, offset, &guard);
                 // It may have been replaced, or moved, since it was looked for.
                 if segment.record(&guard, offset, |_, _| ()).is_err() {
-                    found(Rotten { error, key });
+                    lives = true;
+                    found(Rotten { error, lives: key.map_or(Lives::Hidden, Lives::Key) });
                 }
+            }
+            if !lives {
+                let error = Error::damaged(&segment.path, start, why.describe());
+                found(Rotten { error, lives: Lives::Nothing });
             }
         }
         Ok(scanner.offset())
@@ -259,19 +276,16 @@ mod tests {
         for number in 0..50 {
             store.set(format!("key {number}"), format!("value <{number}>")).unwrap();
         }
-        store.set("key 7", "another").unwrap();
         assert!(scrub(&store).is_empty());
-        damage(&disk, b"value <7>");
-        assert!(scrub(&store).is_empty(), "nothing lives there");
         damage(&disk, b"value <30>");
         let found = scrub(&store);
         assert_eq!(found.len(), 1);
         assert!(matches!(found[0].error, Error::Damaged { .. }));
-        assert_eq!(found[0].key.as_deref(), Some(&b"key 30"[..]));
+        assert_eq!(found[0].lives, Lives::Key(b"key 30".to_vec()));
         assert!(matches!(store.condition("key 30").unwrap(), Condition::Replaceable(_)));
         assert!(matches!(store.condition("key 31").unwrap(), Condition::Intact));
         store.set("key 30", "again").unwrap();
-        assert!(scrub(&store).is_empty());
+        assert_eq!(scrub(&store)[0].lives, Lives::Nothing);
         assert!(matches!(store.condition("key 30").unwrap(), Condition::Intact));
     }
 
@@ -310,7 +324,7 @@ mod tests {
         damage(&disk, b"second");
         let found = scrub(&store);
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].key, None);
+        assert_eq!(found[0].lives, Lives::Hidden);
         assert!(matches!(store.condition("second").unwrap(), Condition::Unreadable(_)));
         assert!(matches!(store.condition("third").unwrap(), Condition::Intact));
     }

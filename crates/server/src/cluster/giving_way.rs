@@ -40,8 +40,10 @@ fn is_damaged(card: &Card) -> bool {
 }
 
 impl Member {
-    /// Notes that damage hides keys of which nobody can say which they are: the node wants to be replaced.
+    /// Notes that damage hides keys of which nobody can say which they are: the node wants to be replaced. Until it
+    /// is, its store can be opened again: that a key stands there is in the index, and a start need not read it.
     pub(super) fn want_replacement(&self, damage: &aryavarth::Error) {
+        self.note_unneeded(damage);
         let damage = damage.place();
         match self.note_damaged() {
             Ok(Noted::Anew) => {

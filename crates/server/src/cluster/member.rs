@@ -227,6 +227,7 @@ impl Member {
         tokio::spawn(Arc::clone(self).keep_clocks());
         tokio::spawn(Arc::clone(self).keep_scrubbing());
         tokio::spawn(Arc::clone(self).keep_mending());
+        tokio::spawn(Arc::clone(self).keep_sparing());
         tokio::spawn(Arc::clone(self).keep_giving_way());
         tokio::spawn(Arc::clone(self).reconcile());
     }

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aryavarth::{Condition, Restored, Rotten, Scrub};
+use aryavarth::{Condition, Lives, Restored, Rotten, Scrub};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -49,6 +49,9 @@ pub(crate) struct Mending {
     wanted: Notify,
     /// Rung when damage was found that hides keys.
     pub(super) hidden: Notify,
+    /// Places that the next start is not to read.
+    pub(super) unneeded: Mutex<Vec<aryavarth::Error>>,
+    pub(super) unneeded_noted: Notify,
     /// What was done since the node started.
     pub counts: Counts,
 }
@@ -192,8 +195,8 @@ impl Member {
     }
 
     fn take_note(&self, rotten: Rotten) {
-        match rotten.key {
-            Some(key) if !reserved::is_reserved(&key) => {
+        match rotten.lives {
+            Lives::Key(key) if !reserved::is_reserved(&key) => {
                 if self.mending.note(&key) {
                     tracing::error!(
                         error = rotten.error.place(),
@@ -201,9 +204,18 @@ impl Member {
                     );
                 }
             }
-            _ => {
+            Lives::Key(_) | Lives::Hidden => {
                 self.mending.counts.found.fetch_add(1, Ordering::Relaxed);
                 self.want_replacement(&rotten.error);
+            }
+            Lives::Nothing => {
+                if self.note_unneeded(&rotten.error) {
+                    self.mending.counts.found.fetch_add(1, Ordering::Relaxed);
+                    tracing::error!(
+                        error = rotten.error.place(),
+                        "a place is damaged that nobody needs any more"
+                    );
+                }
             }
         }
     }
@@ -278,11 +290,8 @@ impl Member {
         let value = store.get(key)?;
         let restored = value.map(|value| store.restore(damage, key, &value)).transpose()?;
         if restored != Some(Restored::Yes) {
-            tracing::warn!(
-                place = damage.place(),
-                "what rotted has been replaced and cannot be put right: if it is to be read at the next \
-                 start, the node is replaced then"
-            );
+            // It was overwritten meanwhile: what it was, nobody knows.
+            self.note_unneeded(damage);
         }
         Ok(())
     }

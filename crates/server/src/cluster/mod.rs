@@ -37,6 +37,7 @@ pub mod reserved;
 mod saved;
 pub mod seats;
 pub(crate) mod serving;
+mod sparing;
 pub mod status;
 #[cfg(test)]
 mod tests;
