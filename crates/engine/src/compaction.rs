@@ -17,10 +17,12 @@
 //! - A tombstone is dropped only when every other segment was born after it: then no older record
 //!   of its key is left that it would have to hide (see `Segment::born`). A set that has expired
 //!   and is not in the index counts as a tombstone, for it may hide an older set too.
-//! - Damage is never copied and never dropped: the victim stays as it is, for good.
+//! - Damage is never copied, and dropped only where it is proven that nothing is lost with it (see
+//!   `is_worthless`): else the victim stays as it is.
 //! - A segment with entries that a replicated log may have to read, or with the newest state of one, is no
 //!   victim; of one that is, only the effects of applied entries are kept.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -350,8 +352,12 @@ impl Survivors {
                 }
                 Step::End => break,
                 Step::Bad(_) => {
-                    victim.quarantine();
-                    return Ok(None);
+                    let part = scanner.offset()..scanner.behind_damage()?;
+                    if !is_worthless(core, victim, part.clone(), floor) {
+                        victim.quarantine();
+                        return Ok(None);
+                    }
+                    scanner.seek(part.end);
                 }
             }
             if self.scratch.len() >= STEP_BYTES || pace.is_due() {
@@ -511,6 +517,21 @@ impl Survivors {
     }
 }
 
+/// Whether nothing is lost with a damaged part of a segment at rest, whatever stood there.
+///
+/// | what may have stood there | is not needed, as |
+/// |---|---|
+/// | a set that is current | the index points at none |
+/// | a set that is not | a newer record of its key hides what is older |
+/// | a tombstone | no tombstone that was ever counted in this segment hides anything any more |
+/// | a set that has expired, and was taken out of the index | no record with an expiry was ever counted in it |
+/// | entries and states of replicated logs | none is needed of a segment that may be a victim |
+fn is_worthless(core: &Core, victim: &Segment, part: Range<u64>, floor: Sequence) -> bool {
+    let usage = victim.usage();
+    let hides_nothing = usage.tombstones == 0 || usage.newest_tombstone < floor;
+    hides_nothing && usage.expiring == 0 && core.alive_within(victim, part).next().is_none()
+}
+
 fn fate(core: &Core, record: &Record<'_>, location: Location, floor: Sequence) -> Fate {
     // Entries that are still needed keep their segment from being rewritten, and newer states stand
     // elsewhere. What was truncated must never come true.
@@ -623,18 +644,4 @@ impl<'a> Pace<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn progress_is_from_the_trigger_to_where_half_is_stale() {
-        let progress = |stale, trigger| progress(stale, 1000, trigger);
-        assert_eq!(progress(0, 25), 0.0);
-        assert_eq!(progress(250, 25), 0.0);
-        assert_eq!(progress(375, 25), 0.5);
-        assert_eq!(progress(500, 25), 1.0);
-        assert_eq!(progress(900, 25), 1.0);
-        assert_eq!(progress(0, 50), 1.0);
-        assert_eq!(super::progress(0, 0, 25), 0.0);
-    }
-}
+mod tests;

@@ -269,6 +269,11 @@ impl Segment {
         self.quarantined.store(true, Ordering::Relaxed);
     }
 
+    /// Lets compaction look at it again, as when something was mended in it.
+    pub fn end_quarantine(&self) {
+        self.quarantined.store(false, Ordering::Relaxed);
+    }
+
     /// What its records are worth.
     pub fn usage(&self) -> Usage {
         Usage {

@@ -223,6 +223,7 @@ impl Core {
             file.sync()
         });
         written.map_err(|error| Error::io("write", path, error))?;
+        segment.end_quarantine();
         Ok(Restored::Yes)
     }
 

@@ -77,6 +77,7 @@ impl Core {
             return Ok(Spared::Needed(needed));
         }
         checkpoint::write(self)?;
+        segment.end_quarantine();
         Ok(if offset < segment.spared() { Spared::Yes } else { Spared::NotYet })
     }
 }

@@ -192,7 +192,7 @@ impl Part<'_> {
 
 impl Core {
     /// The places in a part of a segment that the index knows.
-    pub(super) fn alive_within(
+    pub(crate) fn alive_within(
         &self,
         segment: &Segment,
         part: Range<u64>,
