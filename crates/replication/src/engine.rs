@@ -297,6 +297,10 @@ impl EntryLog for EngineLog {
         self.log.apply(up_to)
     }
 
+    fn hides_keys(&self) -> bool {
+        self.store.hides_keys()
+    }
+
     fn reset(&self, base: EntryId, config: &[u8]) -> Result<()> {
         self.log.reset(base, Some((base, config)))
     }

@@ -68,6 +68,10 @@ pub trait EntryLog: Send + Sync + 'static {
     /// If one is damaged.
     fn apply(&self, up_to: EntryIndex) -> Result<()>;
 
+    /// Whether entries may be damaged for this node alone, and as long as it is not replaced: a damaged place may be
+    /// what has their keys.
+    fn hides_keys(&self) -> bool;
+
     /// After a snapshot was written: the log is empty, and `base` is applied and purged.
     ///
     /// # Errors

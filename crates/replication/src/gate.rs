@@ -17,11 +17,15 @@
 //! snapshot is *overtaken* and given up.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aryavarth::Result;
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 
 use crate::entry_log::{EntryIndex, EntryLog};
+
+/// Before an entry is tried again that writes what may be hidden.
+const HINDERED: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
@@ -72,25 +76,42 @@ impl Gate {
     }
 
     /// Applies entries up to `up_to` as soon as it may be done, or leaves it to the snapshot.
+    ///
+    /// In a store that hides keys, an entry that writes one of them is waited with: the group goes on to vote and to
+    /// keep what it is sent, which others may need, until the node is replaced.
     pub async fn apply(&self, log: &dyn EntryLog, up_to: EntryIndex) -> Result<()> {
+        let mut waited = false;
         loop {
             let opened = self.opened.notified();
             tokio::pin!(opened);
             // From here on no opening is missed.
             opened.as_mut().enable();
-            {
+            let applied = {
                 let mut state = self.state.lock().await;
                 match &mut *state {
-                    State::Open => return log.apply(up_to),
                     State::Received { base, owed } if up_to <= *base => {
                         *owed = Some(up_to);
                         return Ok(());
                     }
-                    State::Received { .. } => return log.apply(up_to),
-                    State::Receiving { .. } => {}
+                    State::Open | State::Received { .. } => Some(log.apply(up_to)),
+                    State::Receiving { .. } => None,
                 }
+            };
+            match applied {
+                Some(Err(error)) if error.is_damage() && log.hides_keys() => {
+                    if !waited {
+                        let place = error.place();
+                        tracing::error!(
+                            place,
+                            "an entry writes what may be hidden there: it is not applied"
+                        );
+                        waited = true;
+                    }
+                    let _ = tokio::time::timeout(HINDERED, opened).await;
+                }
+                Some(done) => return done,
+                None => opened.await,
             }
-            opened.await;
         }
     }
 
@@ -201,8 +222,6 @@ impl Drop for Pass {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use aryavarth::WriteBatch;
 
     use super::*;

@@ -249,11 +249,25 @@ fn damage_that_hides_a_key_ends_the_node_and_its_next_start_replaces_it() {
     assert!(cluster.has_said(2, "cannot be mended in place") > 0, "{}", cluster.said(2));
     // Told not to be replaced, it is what it was again, and its store is.
     let mut command = cluster.serve(&cluster.store(2), cluster.address(2), cluster.peer(2));
-    let stopped = command.args(["--on-damage", "stop"]).stderr(Stdio::null()).status().unwrap();
-    assert_eq!(stopped.code(), DAMAGED);
+    let mut stopped = command.args(["--on-damage", "stop"]).stderr(Stdio::null()).spawn().unwrap();
+    let mut opens = false;
+    await_that("it neither serves nor ends", || {
+        let reply = read(&cluster, 2, 33);
+        opens = matches!(&reply, Some(Reply::Error(error)) if error.starts_with("IOERR "));
+        assert!(matches!(reply, None | Some(Reply::Error(_))), "{reply:?}");
+        // It ends if it ended before its next start was spared the damage.
+        opens || stopped.try_wait().unwrap().is_some_and(|status| status.code() == DAMAGED)
+    });
+    let _ = stopped.kill();
+    stopped.wait().unwrap();
     let card = std::fs::read_to_string(cluster.store(2).join("cluster.toml")).unwrap();
     assert!(card.contains("phase = \"member\""), "{card}");
     cluster.run(2);
+    if opens {
+        // Allowed to be replaced again, it is.
+        assert_eq!(cluster.await_end(2), REFUSED, "{}", cluster.said(2));
+        cluster.run(2);
+    }
     cluster.await_whole();
     await_read(&cluster, 2);
     load.await_more(200);
@@ -326,6 +340,11 @@ fn a_node_whose_damage_hides_a_key_serves_until_the_others_can_do_without_it() {
     let reply = read(&cluster, 1, 33);
     assert!(matches!(&reply, Some(Reply::Error(e)) if e.starts_with("IOERR ")), "{reply:?}");
     assert_eq!(cluster.has_said(1, "not let in yet"), 0, "{}", cluster.said(1));
+    // What it cannot apply it keeps, and votes on: all other keys are written as before.
+    let mut client = Client::new(cluster.addresses());
+    set(&mut client, 33, &value(33));
+    await_that("it is not met", || cluster.has_said(1, "it is not applied") > 0);
+    load.await_all_written(PATIENCE);
     cluster.run(2);
     assert_eq!(cluster.await_end(1), REFUSED, "{}", cluster.said(1));
     cluster.run(1);

@@ -242,7 +242,8 @@ impl ReplicatedLog {
     /// committed. One call at a time.
     ///
     /// # Errors
-    /// As [`KvStore::apply`], and [`Error::NoReplica`].
+    /// As [`KvStore::apply`], and [`Error::NoReplica`]. If the store [hides keys](KvStore::hides_keys) and one of
+    /// them is that of an entry, [`Error::Damaged`]: then all entries before that one are applied, and no part of it.
     pub fn apply(&self, up_to: EntryIndex) -> Result<()> {
         self.store.core().apply_entries(self.shard, up_to)
     }

@@ -272,12 +272,20 @@ impl Core {
     pub(super) fn apply_entries(&self, shard: ShardId, up_to: EntryIndex) -> Result<()> {
         self.check_open()?;
         loop {
-            let places: Vec<Place> = {
+            let mut places: Vec<Place> = {
                 let mut tables = self.replicas.lock();
                 let log = tables.here(shard)?;
                 let next = log.applied.map_or(EntryIndex(0), |applied| applied.index.next());
                 log.places(next, up_to.next()).take(APPLIED_AT_ONCE).cloned().collect()
             };
+            if self.hides_keys.load(Ordering::Acquire)
+                && let Some((free, hindrance)) = self.hindrance(&places)
+            {
+                if free == 0 {
+                    return Err(hindrance);
+                }
+                places.truncate(free);
+            }
             let Some(last) = places.last() else { return Ok(()) };
             let mut config = None;
             for place in &places {
@@ -295,6 +303,19 @@ impl Core {
             log.state.config = config.or(log.state.config.take());
             self.note_reflected(&tables, places.iter().map(|place| &place.segment));
         }
+    }
+
+    /// The first entry that cannot be applied, as what one of its keys has may be what a damaged place hides.
+    fn hindrance(&self, places: &[Place]) -> Option<(usize, Error)> {
+        let guard = pin();
+        let free = |place: &Place| {
+            each_effect(place, |record, _, _| {
+                let is_key = |location| Ok(self.match_key(location, record.key, &guard)?.is_some());
+                self.index.find(&guard, self.hash(record.key), is_key).map(drop)
+            })
+        };
+        let mut outcomes = places.iter().map(free).enumerate();
+        outcomes.find_map(|(index, outcome)| Some((index, outcome.err()?)))
     }
 
     /// Points the index at the effects of an entry; returns the configuration it carries, if it does.

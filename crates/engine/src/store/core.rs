@@ -59,6 +59,8 @@ pub struct Core {
     pub signals: Signals,
     /// What was done so far.
     pub counters: Counters,
+    /// Whether damage was found of which nobody can tell whose record it is.
+    pub hides_keys: AtomicBool,
     closed: AtomicBool,
 }
 
@@ -83,6 +85,7 @@ impl Core {
             maintenance: Mutex::default(),
             signals: Signals::default(),
             counters: Counters::default(),
+            hides_keys: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }
     }
@@ -171,7 +174,7 @@ impl Core {
     }
 
     /// What the record at `location` is, if `key` is its key.
-    pub(super) fn match_key(
+    pub(crate) fn match_key(
         &self,
         location: Location,
         key: &[u8],

@@ -11,13 +11,14 @@
 //! told is in the way of any key that might be its own: only a store made anew gets rid of it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use crate::disk::Access;
 use crate::error::{Error, Result};
 use crate::ids::SegmentId;
 use crate::log::Segment;
 use crate::log::scan::{Scanner, Step};
-use crate::log::segment::HEADER_LENGTH;
+use crate::log::segment::{HEADER_LENGTH, check_header, encode_header};
 use crate::reclaim::{Guard, pin};
 use crate::record::{self, Header};
 use crate::store::KvStore;
@@ -49,6 +50,8 @@ pub enum Lives {
     Hidden,
     /// Nothing that a key needs. [`KvStore::spare`] keeps it from the next opening.
     Nothing,
+    /// The head of a segment, without which the store would not be opened. All of it is known, and it was put right.
+    Head,
 }
 
 /// Whether a damaged record was put right.
@@ -134,6 +137,17 @@ impl KvStore {
         segment.map_or(Ok(Restored::Yes), |segment| core.restore(&segment, *offset, key, value))
     }
 
+    /// Whether damage was found since the store was opened of which nobody can tell whose record it is.
+    pub fn hides_keys(&self) -> bool {
+        self.core().hides_keys.load(Ordering::Acquire)
+    }
+
+    /// Notes what was found before the store was opened: that there is damage of which nobody can tell whose record
+    /// it is.
+    pub fn note_hidden_keys(&self) {
+        self.core().hides_keys.store(true, Ordering::Release);
+    }
+
     /// How the record of `key` is.
     ///
     /// # Errors
@@ -153,7 +167,10 @@ impl KvStore {
             Ok(Some(_)) => Condition::Replaceable(damage),
             // What was there a moment ago was written anew.
             Ok(None) => Condition::Intact,
-            Err(_) => Condition::Unreadable(damage),
+            Err(_) => {
+                self.note_hidden_keys();
+                Condition::Unreadable(damage)
+            }
         })
     }
 }
@@ -168,6 +185,11 @@ impl Core {
         mut found: impl FnMut(Rotten),
     ) -> Result<u64> {
         let file = segment.file();
+        if from == HEADER_LENGTH
+            && let Some(error) = self.restore_head(segment)?
+        {
+            found(Rotten { error, lives: Lives::Head });
+        }
         let mut scanner = Scanner::new(segment, &*file, from, end);
         while scanner.offset() < until {
             let why = match scanner.step()? {
@@ -185,6 +207,7 @@ impl Core {
                 // It may have been replaced, or moved, since it was looked for.
                 if segment.record(&guard, offset, |_, _| ()).is_err() {
                     lives = true;
+                    self.hides_keys.fetch_or(key.is_none(), Ordering::AcqRel);
                     found(Rotten { error, lives: key.map_or(Lives::Hidden, Lives::Key) });
                 }
             }
@@ -215,16 +238,33 @@ impl Core {
         let Some(restored) = header.restored(bytes, (key, value), segment.salt, offset) else {
             return Ok(Restored::No);
         };
-        // A sealed segment is mapped for reading only.
-        let access = Access::ReadWrite { capacity: file.length() };
-        let written = file.write_at(offset, &restored).and_then(|()| file.sync()).or_else(|_| {
-            let file = self.segments.disk.open(path, access)?;
-            file.write_at(offset, &restored)?;
-            file.sync()
-        });
-        written.map_err(|error| Error::io("write", path, error))?;
+        self.rewrite(segment, offset, &restored)?;
         segment.end_quarantine();
         Ok(Restored::Yes)
+    }
+
+    /// Puts the head of a segment right, if it is not what was written.
+    fn restore_head(&self, segment: &Segment) -> Result<Option<Error>> {
+        let read = segment.file().read_copy(0, HEADER_LENGTH as usize);
+        let head = read.map_err(|error| Error::io("read", &segment.path, error))?;
+        let checked = check_header(&head, &segment.path, self.segments.store, &segment.entry());
+        let Err(error) = checked else { return Ok(None) };
+        let head = encode_header(self.segments.store, segment.id, segment.born, segment.role);
+        self.rewrite(segment, 0, &head)?;
+        Ok(Some(error))
+    }
+
+    /// Writes what has to stand in a segment, durably.
+    fn rewrite(&self, segment: &Segment, offset: u64, bytes: &[u8]) -> Result<()> {
+        let (file, path) = (segment.file(), &segment.path);
+        // A sealed segment is mapped for reading only.
+        let access = Access::ReadWrite { capacity: file.length() };
+        let written = file.write_at(offset, bytes).and_then(|()| file.sync()).or_else(|_| {
+            let file = self.segments.disk.open(path, access)?;
+            file.write_at(offset, bytes)?;
+            file.sync()
+        });
+        written.map_err(|error| Error::io("write", path, error))
     }
 
     /// The key of a damaged record, if its bytes are proven by the way that the index takes to it.
@@ -313,6 +353,26 @@ mod tests {
         // It is on the disk, and the next opening reads it.
         let disk = disk.crashed_image(CrashPlan::LoseUnsynced);
         assert_eq!(open(&disk).get("key 3").unwrap().as_deref(), Some(&b"value <3>"[..]));
+    }
+
+    #[test]
+    fn the_head_of_a_segment_is_put_right() {
+        let disk = SimDisk::new();
+        let store = open(&disk);
+        (0..400).for_each(|number| store.set(format!("key {number}"), "value").unwrap());
+        store.checkpoint().unwrap();
+        let segments = store.core().segments.all();
+        assert!(segments.len() > 1);
+        for segment in [segments.first().unwrap(), segments.last().unwrap()] {
+            disk.flip_bit(&segment.path, 33, 0);
+            let killed = disk.crashed_image(CrashPlan::LoseUnsynced);
+            let options = Options::tiny().disk(Arc::new(killed));
+            assert!(matches!(KvStore::open_with("/store", options), Err(Error::Damaged { .. })));
+            let found = scrub(&store);
+            assert_eq!((found.len(), &found[0].lives), (1, &Lives::Head));
+            assert!(scrub(&store).is_empty());
+            assert_eq!(open(&disk.crashed_image(CrashPlan::LoseUnsynced)).len(), 400);
+        }
     }
 
     #[test]

@@ -195,6 +195,38 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_that_writes_a_hidden_key_is_not_applied_and_nothing_else_suffers() {
+        let disk = SimDisk::new();
+        let store = open(&disk).unwrap();
+        let (log, other) =
+            (store.replicated(ShardId(3)).unwrap(), store.replicated(ShardId(4)).unwrap());
+        let write = |log: &crate::ReplicatedLog, index, keys: &[&str]| {
+            let mut batch = WriteBatch::new();
+            keys.iter().for_each(|key| _ = batch.set(key, format!("value {index}")));
+            let id = EntryId { term: Term(1), index: EntryIndex(index) };
+            log.append(&[NewEntry { id, payload: Payload::Effects(&batch) }]).unwrap();
+            log.apply(EntryIndex(index))
+        };
+        for (index, key) in (0..).zip(["first", "hidden", "third"]) {
+            write(&log, index, &[key]).unwrap();
+        }
+        damage(&disk, b"hidden");
+        assert_eq!(scrub(&store).lives, Lives::Hidden);
+        write(&log, 3, &["first"]).unwrap();
+        // Not even the part of it that could be.
+        for index in [4, 5] {
+            let applied = write(&log, index, &["third", "hidden"]);
+            assert!(matches!(applied, Err(Error::Damaged { .. })), "{applied:?}");
+        }
+        let value = |key: &str| String::from_utf8(store.get(key).unwrap().unwrap()).unwrap();
+        assert_eq!((value("first"), value("third")), ("value 3".into(), "value 2".into()));
+        assert_eq!(log.state().unwrap().applied.unwrap().index, EntryIndex(3));
+        assert!(matches!(store.get("hidden"), Err(Error::Damaged { .. })));
+        write(&other, 0, &["other"]).unwrap();
+        assert_eq!(value("other"), "value 0");
+    }
+
+    #[test]
     fn entries_of_a_log_are_asked_for_before_they_go() {
         let disk = SimDisk::new();
         let store = open(&disk).unwrap();

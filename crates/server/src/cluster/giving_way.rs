@@ -114,8 +114,8 @@ impl Member {
         match self.ask_meta(question).await {
             Answer::Done if goes => self.go(&topology),
             Answer::Done => Ok(()),
-            Answer::Refused(why) => Err(NodeError::Refused(why)),
-            Answer::Later(why) => Err(NodeError::Later(why)),
+            // Either way it is asked again.
+            Answer::Refused(why) | Answer::Later(why) => Err(NodeError::Refused(why)),
             _ => Err(NodeError::Refused("the leader answered something else".to_owned())),
         }
     }

@@ -156,6 +156,9 @@ impl Member {
             return Err(NodeError::LostStore { node, directory });
         }
         let identity = Identity { cluster, node, incarnation: card.incarnation };
+        if replicas == Holding::Damaged {
+            around.store.note_hidden_keys();
+        }
         around.seats.set_shards(shards);
         Member::assemble(around, card, identity, told).await
     }

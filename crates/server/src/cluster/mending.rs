@@ -208,6 +208,14 @@ impl Member {
                 self.mending.counts.found.fetch_add(1, Ordering::Relaxed);
                 self.want_replacement(&rotten.error);
             }
+            Lives::Head => {
+                self.mending.counts.found.fetch_add(1, Ordering::Relaxed);
+                self.mending.counts.mended.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(
+                    error = rotten.error.place(),
+                    "the head of a part of the log was damaged; it was put right"
+                );
+            }
             Lives::Nothing => {
                 if self.note_unneeded(&rotten.error) {
                     self.mending.counts.found.fetch_add(1, Ordering::Relaxed);

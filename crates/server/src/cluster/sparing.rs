@@ -89,13 +89,10 @@ impl Member {
         Ok(spared?)
     }
 
-    /// Purges a log up to an entry, if that is applied.
+    /// Purges a log up to an entry, as far as it is applied.
     async fn purge_up_to(&self, shard: ShardId, last: EntryIndex) -> Result<(), NodeError> {
         // Without a group it is what a replica has left behind, and about to be removed.
         let Ok(group) = self.node.group(shard) else { return Ok(()) };
-        match group.applied() {
-            Some(applied) if applied.index >= last => Ok(group.purge(last).await?),
-            _ => Ok(()),
-        }
+        Ok(group.purge(last).await?)
     }
 }

@@ -164,6 +164,10 @@ impl EntryLog for WatchedLog {
         self.log.apply(up_to)
     }
 
+    fn hides_keys(&self) -> bool {
+        self.log.hides_keys()
+    }
+
     fn reset(&self, base: EntryId, config: &[u8]) -> Result<()> {
         self.log.reset(base, config)?;
         self.watch.tell(|ledger, node| ledger.reset(node, self.shard, base, config));
