@@ -1,9 +1,11 @@
 //! What may stand after `aryavarth cluster`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use crate::duration::parse as parse_span;
 use crate::examples;
 
 /// Arguments of `cluster`.
@@ -67,6 +69,9 @@ pub struct Add {
     /// Where clients reach the node that waits
     #[arg(value_name = "HOST:PORT")]
     pub node: String,
+    /// How long to wait until it has joined; it goes on trying after that
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_span)]
+    pub within: Duration,
 }
 
 /// A node.

@@ -11,6 +11,8 @@ use crate::nodes::{Cluster, PATIENCE};
 
 /// The exit code of a node that may not run.
 const REFUSED: Option<i32> = Some(14);
+/// That of a command that has waited long enough.
+const LATE: Option<i32> = Some(6);
 
 /// Runs a process to its end: its exit code, and what it said.
 fn end(command: &mut Command) -> (Option<i32>, String) {
@@ -156,4 +158,30 @@ fn whoever_adds_a_node_without_the_secret_is_told_that_it_was_refused() {
     assert_eq!(output.status.code(), REFUSED, "{logged}");
     assert!(logged.contains("secrets differ"), "{logged}");
     assert_eq!(cluster.status(0).unwrap()["nodes"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn whoever_adds_a_node_that_is_not_let_in_in_time_is_told_so_and_it_joins_later() {
+    let mut cluster = Cluster::start(3, 4);
+    // Nobody can let anybody in.
+    (1..3).for_each(|node| cluster.kill(node));
+    let elsewhere = Cluster::plan(1, 4);
+    let address = elsewhere.address(0);
+    let mut command = elsewhere.serve(&elsewhere.store(0), address, elsewhere.peer(0));
+    let mut waiting = command.stderr(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while Connection::open(address).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "it does not wait to be added");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (code, said) = cluster.operate(0, &["add", address, "--within", "1s"]);
+    assert_eq!(code, LATE, "{said}");
+    assert!(said.contains(&format!("{address} has not joined within 1s")), "{said}");
+    (1..3).for_each(|node| cluster.run(node));
+    cluster.await_status(0, "it does not go on trying", |status| {
+        let mut nodes = status["nodes"].as_array().unwrap().iter();
+        nodes.any(|node| node["client"] == address && node["state"] == "active")
+    });
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
 }

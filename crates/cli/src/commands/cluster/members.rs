@@ -16,8 +16,6 @@ use crate::failure::{Failure, Result, tell};
 use crate::output::Output;
 use crate::remote::{Effect, Endpoint, Link};
 
-/// How long a node may take to join.
-const JOINING: Duration = Duration::from_secs(60);
 /// Between two looks whether something is done.
 const INTERVAL: Duration = Duration::from_millis(500);
 
@@ -34,7 +32,7 @@ pub(super) fn add(arguments: &Add, context: &Context, output: &mut Output) -> Re
     let mut waiting = Link::open(&endpoint)?;
     waiting.ask(cmd("CLUSTER").arg("MEET").arg(host).arg(port), Effect::Writes)?;
     let before: Vec<u64> = status.nodes.iter().map(|node| node.id).collect();
-    for _ in 0..JOINING.as_millis() / INTERVAL.as_millis() {
+    for _ in 0..arguments.within.as_millis().div_ceil(INTERVAL.as_millis()) {
         std::thread::sleep(INTERVAL);
         if waiting.ask(&cmd("PING"), Effect::Reads).is_err() {
             let text = format!("{} has ended, or was refused: see what it logs", arguments.node);
@@ -49,10 +47,9 @@ pub(super) fn add(arguments: &Add, context: &Context, output: &mut Output) -> Re
         }
     }
     let text = format!(
-        "{} has not joined within {} s: see what it logs; it goes on trying, and `aryavarth cluster \
+        "{} has not joined within {:?}: see what it logs; it goes on trying, and `aryavarth cluster \
          status` shows whether it did",
-        arguments.node,
-        JOINING.as_secs()
+        arguments.node, arguments.within
     );
     Err(Failure::new(Exit::Io, text))
 }

@@ -60,6 +60,10 @@ fn a_standalone_store_grows_to_five_nodes_and_shrinks_again() {
         NodeState::Draining,
         "nobody wanted it removed"
     );
+    // Once more, that is as good as done: nothing is logged.
+    let epoch = first.running().topology().epoch();
+    first.running().node.wish(Wish::Drain(drained.0)).unwrap();
+    assert_eq!(first.running().topology().epoch(), epoch);
     // Removed, it goes, and is told so.
     third.running().node.wish(Wish::Remove(drained.0)).unwrap();
     eventually("it is removed", || {
