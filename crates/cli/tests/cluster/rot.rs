@@ -156,11 +156,11 @@ fn what_rots_and_nobody_needs_is_not_in_the_way_of_the_next_start() {
             cluster.has_said(node, SPARED) >= 2
         });
     }
-    for node in 0..3 {
+    for (node, id) in ids.into_iter().enumerate() {
         cluster.kill(node);
         cluster.run(node);
         cluster.await_whole();
-        assert_eq!(cluster.id(node), ids[node], "{}", cluster.said(node));
+        assert_eq!(cluster.id(node), id, "{}", cluster.said(node));
         await_keys(&cluster, node, 6..KEYS);
         for (number, is) in (0..3).map(|n| (n, true)).chain((3..6).map(|n| (n, false))) {
             await_that("a node does not have what was written", || {

@@ -40,8 +40,8 @@ fn flip(disk: &SimDisk, bytes: &[u8]) -> (PathBuf, u64) {
     let find = |contents: &[u8]| contents.windows(bytes.len()).rposition(|part| part == bytes);
     let logs = disk.files().into_iter().map(|(path, _)| path);
     let logs = logs.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
-    let places = logs.filter_map(|path| Some((find(&disk.contents(&path))? as u64, path)));
-    let (place, path) = places.last().unwrap();
+    let mut places = logs.filter_map(|path| Some((find(&disk.contents(&path))? as u64, path)));
+    let (place, path) = places.next_back().unwrap();
     disk.flip_bit(&path, place, 0);
     (path, place)
 }

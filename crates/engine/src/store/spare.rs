@@ -175,7 +175,7 @@ mod tests {
                 let place = contents.windows(bytes.len()).rposition(|part| part == bytes)?;
                 Some((path, place))
             })
-            .last()
+            .next_back()
             .unwrap();
         disk.flip_bit(&path, place as u64, 0);
         is_spared(&store, &disk, &Lives::Nothing);
