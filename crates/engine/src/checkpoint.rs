@@ -22,9 +22,10 @@
 //! - Every record an entry points at was synced before the checkpoint got its name. So an entry is
 //!   never ahead of the log, whatever a power cut takes.
 //! - No segment is retired while a checkpoint is written, so an entry's slot has one meaning.
-//! - Behind the oldest entry of a replicated log that the index does not reflect, no segment is covered:
+//! - Behind the oldest entry of a replicated log that the index does not reflect, no segment of the log is covered:
 //!   a key that a later record removed is in the copy no more, and would come back with an older record
-//!   that is replayed.
+//!   that is replayed. Survivors there are covered, and read all the same: they hide what is older, but bring
+//!   nothing back that the copy does not have, as that may have been removed by a record before that entry.
 //! - A checkpoint that is not perfect is not used at all: it costs time, never data.
 
 use std::path::Path;
@@ -147,7 +148,7 @@ fn write_at(core: &Core, survivors: &mut Survivors, mut pace: Pace<'_>) -> Resul
 pub enum Replay {
     /// What is not covered.
     Rest = 0,
-    /// All of it: a replicated log needs entries or states in it.
+    /// All of it: a replicated log needs entries or states in it, or what is older must not come back.
     Whole = 1,
 }
 
@@ -202,8 +203,12 @@ impl Covered<'_> {
                 usage: segment.usage(),
             };
             if gap.is_some_and(|gap| segment.id > gap) {
-                // It is counted anew while it is replayed.
-                (record.covered, record.usage) = (HEADER, Usage::default());
+                match segment.role {
+                    // It is counted anew while it is replayed.
+                    Role::Log => (record.covered, record.usage) = (HEADER, Usage::default()),
+                    // What it has may hide something; but what is not in the copy was removed before the gap.
+                    Role::Survivors => record.replay = Replay::Whole,
+                }
             }
             (segment, record)
         });

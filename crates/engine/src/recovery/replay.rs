@@ -117,8 +117,9 @@ impl Recovery<'_> {
                     let whole = tracker.follow(&record, offset + length);
                     if whole && batch.is_empty() && is_of_key(&record) {
                         self.pass(segment, &record);
-                        if offset >= covered {
-                            self.replay_record(segment, offset, length, &record)?;
+                        let coverage = Coverage::of(offset, covered);
+                        if coverage == Coverage::Unknown || segment.role == Role::Survivors {
+                            self.replay_record(segment, (offset, length), &record, coverage)?;
                         }
                         continue;
                     }
@@ -217,7 +218,7 @@ impl Recovery<'_> {
         covered: u64,
     ) -> Result<()> {
         let Some((offset, length)) = batch.first().copied() else { return Ok(()) };
-        let coverage = if offset < covered { Coverage::Reflected } else { Coverage::Unknown };
+        let coverage = Coverage::of(offset, covered);
         let guard = pin();
         let mut first = None;
         segment.record(&guard, offset, |_, record| {
@@ -281,7 +282,7 @@ impl Recovery<'_> {
     pub(super) fn replay_entries(&mut self, places: &[Place]) -> Result<()> {
         for place in places {
             each_effect(place, |record, offset, length| {
-                self.replay_record(&place.segment, offset, length, record)
+                self.replay_record(&place.segment, (offset, length), record, Coverage::Unknown)
             })?;
         }
         Ok(())
@@ -309,23 +310,25 @@ impl Recovery<'_> {
         let mut outcome = Ok(());
         segment.record(&guard, offset, |_, record| {
             self.pass(segment, record);
-            outcome = self.replay_record(segment, offset, length, record);
+            outcome = self.replay_record(segment, (offset, length), record, Coverage::Unknown);
         })?;
         outcome
     }
 
-    /// Lets the index reflect a record, unless it reflects a newer one of the key already.
+    /// Lets the index reflect a record, unless it reflects a newer one of the key already. One that it has
+    /// reflected before, and does not have any more, hides what is older for the time of the replay.
     fn replay_record(
         &mut self,
         segment: &Arc<Segment>,
-        offset: u64,
-        length: u64,
+        (offset, length): (u64, u64),
         record: &Record<'_>,
+        coverage: Coverage,
     ) -> Result<()> {
-        if record.expires_at.is_some() {
+        let is_counted = coverage == Coverage::Reflected;
+        if record.expires_at.is_some() && !is_counted {
             segment.add_expiring(1);
         }
-        if record.kind == Kind::Remove {
+        if record.kind == Kind::Remove && !is_counted {
             segment.add_tombstone(length, record.sequence);
         }
         let location = segment.location(offset);
@@ -342,7 +345,7 @@ impl Recovery<'_> {
         match old {
             Some(old) if old.location == location => return Ok(()),
             Some(old) if old.sequence >= record.sequence => {
-                if record.kind == Kind::Set {
+                if record.kind == Kind::Set && !is_counted {
                     segment.add_stale(length);
                 }
                 return Ok(());
@@ -358,7 +361,7 @@ impl Recovery<'_> {
             }
             None => writer.insert(hash, location),
         }
-        if record.kind == Kind::Remove {
+        if record.kind == Kind::Remove || coverage == Coverage::Reflected {
             self.tombstones.push((hash, location));
         }
         Ok(())

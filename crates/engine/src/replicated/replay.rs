@@ -27,6 +27,13 @@ pub enum Coverage {
     Unknown,
 }
 
+impl Coverage {
+    /// That of a record at `offset`, where the checkpoint covers its segment up to `covered`.
+    pub fn of(offset: u64, covered: u64) -> Coverage {
+        if offset < covered { Coverage::Reflected } else { Coverage::Unknown }
+    }
+}
+
 /// The replicated logs, as far as the log was read.
 #[derive(Debug, Default)]
 pub struct Replayed {
