@@ -163,9 +163,9 @@ fn a_removed_key_does_not_come_back_from_survivors_behind_a_gap() {
         let log = store.replicated(ShardId(3)).unwrap();
         let key = |number: usize| format!("key <{number}>");
         for _ in 0..3 {
-            (0..100).for_each(|number| _ = store.set(key(number), [b'x'; 30]).unwrap());
+            (0..100).for_each(|number| store.set(key(number), [b'x'; 30]).unwrap());
         }
-        (0..current).for_each(|number| _ = store.set(key(number), "again").unwrap());
+        (0..current).for_each(|number| store.set(key(number), "again").unwrap());
         store.core().save_states();
         store.sync().unwrap();
         while run_background(store.core(), Effort::Idle).unwrap().segments > 0 {}
@@ -177,7 +177,7 @@ fn a_removed_key_does_not_come_back_from_survivors_behind_a_gap() {
         let gap = store.core().replicas.first_pending().unwrap();
         let behind = |segment: &Arc<Segment>| segment.role == Role::Survivors && segment.id > gap;
         tried += usize::from(store.core().segments.all().iter().any(behind));
-        (0..200).for_each(|number| _ = store.set(format!("other {number}"), [b'x'; 50]).unwrap());
+        (0..200).for_each(|number| store.set(format!("other {number}"), [b'x'; 50]).unwrap());
         store.checkpoint().unwrap();
         let again = open(&disk.crashed_image(CrashPlan::LoseUnsynced));
         let back: Vec<_> = removed.filter(|n| again.contains(key(*n)).unwrap()).collect();
