@@ -153,7 +153,8 @@ fn what_rots_and_nobody_needs_is_not_in_the_way_of_the_next_start() {
         rot(&cluster, node, &value(node));
         rot(&cluster, node, &value(3 + node));
         await_that(&format!("node {node} is not spared: {}", cluster.said(node)), || {
-            cluster.has_said(node, SPARED) >= 2
+            // They are in one segment: what spares the next start one of them spares it both.
+            cluster.has_said(node, SPARED) > 0
         });
     }
     for (node, id) in ids.into_iter().enumerate() {
