@@ -26,11 +26,13 @@ pub enum Planted {
     SnapshotWithoutTail,
     /// What is purged is everything, applied or not.
     PurgeTooEarly,
+    /// A checkpoint panics, on the thread of whoever asked for it.
+    CheckpointPanics,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 9] = [
+    pub const ALL: [Planted; 10] = [
         Planted::AckBeforeSync,
         Planted::CommitMiscounted,
         Planted::AppliedBeforeCommitted,
@@ -40,6 +42,7 @@ impl Planted {
         Planted::StaleOverlay,
         Planted::SnapshotWithoutTail,
         Planted::PurgeTooEarly,
+        Planted::CheckpointPanics,
     ];
 }
 

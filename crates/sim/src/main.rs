@@ -5,6 +5,8 @@
 //!  aryavarth-sim --seed 17 --print      one seed, with all that happens
 //!  aryavarth-sim --seeds 0..100 --bug StaleOverlay
 //! ```
+//!
+//! It exits with 0 if no seed failed, 1 if one did, be it by a panic, and 2 if it was asked wrongly.
 
 use std::ops::Range;
 use std::process::ExitCode;

@@ -1,6 +1,8 @@
 //! The simulation is deterministic, finds nothing where there is nothing, and finds each bug that is
 //! planted.
 
+use std::process::Command;
+
 use aryavarth::planted::Planted;
 use aryavarth_sim::simulation::{Events, Outcome, run};
 
@@ -29,7 +31,10 @@ fn what_must_hold_holds() {
 fn bound(bug: Planted) -> u64 {
     match bug {
         Planted::AckBeforeSync | Planted::AppliedBeforeCommitted => 3,
-        Planted::CommitMiscounted | Planted::PurgeTooEarly | Planted::StaleOverlay => 10,
+        Planted::CheckpointPanics
+        | Planted::CommitMiscounted
+        | Planted::PurgeTooEarly
+        | Planted::StaleOverlay => 10,
         Planted::ReadBeforeReady | Planted::SnapshotWithoutTail => 60,
         Planted::LeaseOnStoppingClock => 400,
         Planted::TruncationForgotten => 300,
@@ -85,4 +90,17 @@ fn a_snapshot_without_its_tail_is_found() {
 #[test]
 fn a_purge_that_comes_too_early_is_found() {
     find(Planted::PurgeTooEarly);
+}
+
+/// A panic on the simulation's own thread is a seed that failed, like any other.
+#[test]
+fn a_panic_is_told_with_its_place_and_how_to_run_it_again() {
+    let seeds = format!("0..{}", bound(Planted::CheckpointPanics));
+    let arguments = ["--seeds", &seeds, "--bug", "CheckpointPanics", "--threads", "1"];
+    let done = Command::new(env!("CARGO_BIN_EXE_aryavarth-sim")).args(arguments).output().unwrap();
+    let text = String::from_utf8(done.stdout).unwrap();
+    assert_eq!(done.status.code(), Some(1), "{text}");
+    assert!(text.contains("a panic was planted") && text.contains("store/mod.rs:"), "{text}");
+    assert!(text.contains("again: cargo run -p aryavarth-sim --release -- --seed "), "{text}");
+    assert!(text.contains(" --bug CheckpointPanics\n") && !text.contains(" 0 failed"), "{text}");
 }

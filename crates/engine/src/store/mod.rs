@@ -298,6 +298,11 @@ impl KvStore {
     /// [`Error::DiskFull`], [`Error::Io`], [`Error::Fenced`], [`Error::Closed`].
     pub fn checkpoint(&self) -> Result<()> {
         self.core().check_open()?;
+        #[cfg(feature = "simulation")]
+        assert!(
+            !crate::planted::is_planted(crate::planted::Planted::CheckpointPanics),
+            "a panic was planted"
+        );
         checkpoint::write(self.core())
     }
 

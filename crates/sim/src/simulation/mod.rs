@@ -61,15 +61,27 @@ thread_local! {
     static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Has panics of tasks, which the runtime swallows, remembered.
+/// Has panics remembered, those of tasks too, which the runtime swallows.
 fn watch_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         panic::set_hook(Box::new(|panic| {
             let trace = std::backtrace::Backtrace::capture();
-            PANICS.with_borrow_mut(|panics| panics.push(format!("{panic}\n{trace}")));
+            let told = format!("{panic}\n{trace}");
+            PANICS.with_borrow_mut(|panics| {
+                // One while another unwinds ends the process: nobody would be told of either.
+                if let Some(first) = panics.first() {
+                    eprintln!("{first}\n{told}");
+                }
+                panics.push(told);
+            });
         }));
     });
+}
+
+/// Does something, whether it panics or not; the hook remembers that.
+fn caught<T>(act: impl FnOnce() -> T) -> Result<T, String> {
+    panic::catch_unwind(AssertUnwindSafe(act)).map_err(|_| "a panic".into())
 }
 
 /// Runs a seed, with a bug planted if one is given.
@@ -85,24 +97,22 @@ pub fn run(seed: u64, bug: Option<Planted>, events: Events) -> Outcome {
         .start_paused(true)
         .build()
         .expect("the machine gives what a runtime needs");
-    let (outcome, world) = runtime.block_on(async {
-        let mut world = World::new(seed, events);
-        let outcome = world.run().await;
-        (outcome, world)
-    });
-    let judged = panic::catch_unwind(AssertUnwindSafe(|| drop(runtime)));
+    let mut world = runtime.block_on(async { World::new(seed, events) });
+    let judged = caught(|| runtime.block_on(world.run())).flatten();
+    let ended = caught(|| drop(runtime));
     let (count, hash) = world.trace.sum();
-    let panicked = PANICS.take().into_iter().next().map(|panic| format!("panic: {panic}"));
-    let outcome = Outcome {
+    let mut outcome = Outcome {
         seed,
         trace: hash,
         events: count,
         committed: world.shards.iter().map(|shard| world.ledger.chosen(*shard)).sum(),
         leaders: world.ledger.leaders(),
         calls: world.history.counts(),
-        violation: panicked.or(outcome.err()).or(judged.err().map(|_| "panic at the end".into())),
+        violation: None,
     };
-    drop(world);
+    let dropped = caught(|| drop(world));
     plant(None);
+    let panicked = PANICS.take().into_iter().next().map(|panic| format!("panic: {panic}"));
+    outcome.violation = panicked.or(judged.and(ended).and(dropped).err());
     outcome
 }
