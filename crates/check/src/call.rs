@@ -13,6 +13,10 @@ pub enum Request {
     Remove,
     /// Give it this value if it has none, and tell whether that was so: a lock.
     Claim(u64),
+    /// Give it this value in place of another, and tell whether it had one.
+    Replace(u64),
+    /// Have it removed by itself, if it has this value then: its time has come. It is never answered.
+    Expire(u64),
 }
 
 /// What a client is told.
@@ -28,6 +32,8 @@ pub enum Answer {
     Removed(bool),
     /// Whether it had no value and was set.
     Claimed(bool),
+    /// Whether it had a value and has another one.
+    Replaced(bool),
 }
 
 impl Request {
@@ -42,6 +48,8 @@ impl Request {
             }
             Request::Remove => (Answer::Removed(value.is_some()), None),
             Request::Claim(new) => (Answer::Claimed(value.is_none()), value.or(Some(new))),
+            Request::Replace(new) => (Answer::Replaced(value.is_some()), value.and(Some(new))),
+            Request::Expire(old) => (Answer::Done, value.filter(|value| *value != old)),
         }
     }
 }

@@ -98,7 +98,13 @@ impl Answered {
     }
 
     fn only_looks(&self) -> bool {
-        matches!(self.answer, Answer::Value(_) | Answer::Removed(false) | Answer::Claimed(false))
+        matches!(
+            self.answer,
+            Answer::Value(_)
+                | Answer::Removed(false)
+                | Answer::Claimed(false)
+                | Answer::Replaced(false)
+        )
     }
 
     /// What has to be there before it, where it does not fit as it is.
@@ -106,7 +112,9 @@ impl Answered {
         match (self.request, self.answer) {
             (_, Answer::Value(Some(value))) => Needs::Number(value),
             (Request::Add(more), Answer::Sum(sum)) => Needs::Number(sum.wrapping_sub(more)),
-            (_, Answer::Removed(true) | Answer::Claimed(false)) => Needs::Something,
+            (_, Answer::Removed(true) | Answer::Claimed(false) | Answer::Replaced(true)) => {
+                Needs::Something
+            }
             _ => Needs::Nothing,
         }
     }

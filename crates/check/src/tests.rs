@@ -1,7 +1,7 @@
 //! Violations that are planted, and agreement with trying every order.
 
-use super::Answer::{Claimed, Done, Removed, Sum, Value};
-use super::Request::{Add, Claim, Read, Remove, Set};
+use super::Answer::{Claimed, Done, Removed, Replaced, Sum, Value};
+use super::Request::{Add, Claim, Expire, Read, Remove, Replace, Set};
 use super::{Answer, Call, Request, check};
 
 /// A request, its answer if it had one, and from when to when.
@@ -24,7 +24,7 @@ fn is_linear(lines: &[Line]) -> bool {
 
 #[test]
 fn what_one_copy_could_have_answered_is_linear() {
-    let explained: [&[Line]; 9] = [
+    let explained: [&[Line]; 11] = [
         &[],
         &[
             (Set(1), Some(Done), 0, 5),
@@ -59,6 +59,20 @@ fn what_one_copy_could_have_answered_is_linear() {
         ],
         // What begins when another ends is at the same time.
         &[(Set(1), Some(Done), 0, 4), (Read, Some(Value(None)), 4, 5)],
+        // A value whose time has come, and one that nobody saw in between.
+        &[
+            (Set(1), Some(Done), 0, 1),
+            (Expire(1), None, 3, 0),
+            (Read, Some(Value(None)), 4, 5),
+            (Replace(2), Some(Replaced(false)), 6, 7),
+        ],
+        &[
+            (Set(1), Some(Done), 0, 1),
+            (Replace(2), Some(Replaced(true)), 2, 3),
+            (Set(3), None, 4, 0),
+            (Expire(3), None, 4, 0),
+            (Read, Some(Value(None)), 5, 6),
+        ],
     ];
     for lines in explained {
         check(&calls(lines)).unwrap();
@@ -92,7 +106,24 @@ fn planted_violations_are_found() {
         (Set(2), Some(Done), 3, 4),
         (Read, Some(Value(Some(1))), 5, 6),
     ];
-    let found: [&[Line]; 10] = [
+    let too_early =
+        [(Set(1), Some(Done), 0, 1), (Read, Some(Value(None)), 2, 3), (Expire(1), None, 4, 0)];
+    let anothers_time = [
+        (Set(1), Some(Done), 0, 1),
+        (Expire(1), None, 1, 0),
+        (Replace(2), Some(Replaced(true)), 2, 3),
+        (Read, Some(Value(None)), 4, 5),
+    ];
+    let back_from_expiry = [
+        (Set(1), Some(Done), 0, 1),
+        (Expire(1), None, 1, 0),
+        (Read, Some(Value(None)), 2, 3),
+        (Read, Some(Value(Some(1))), 4, 5),
+    ];
+    let found: [&[Line]; 13] = [
+        &too_early,
+        &anothers_time,
+        &back_from_expiry,
         &stale,
         &lost,
         &forth_and_back,
@@ -139,10 +170,22 @@ impl Random {
         }
     }
 
+    fn request_of_what_expires(&mut self) -> Request {
+        match self.below(6) {
+            0 => Read,
+            1 => Set(self.below(3)),
+            2 => Remove,
+            3 => Claim(self.below(3)),
+            4 => Replace(self.below(3)),
+            _ => Expire(self.below(3)),
+        }
+    }
+
     fn answer(&mut self, request: Request) -> Answer {
         match request {
             Read => Value(Some(self.below(4)).filter(|value| *value > 0)),
-            Set(_) => Done,
+            Set(_) | Expire(_) => Done,
+            Replace(_) => Replaced(self.below(2) == 0),
             Add(_) => Sum(1 + self.below(5)),
             Remove => Removed(self.below(2) == 0),
             Claim(_) => Claimed(self.below(2) == 0),
@@ -152,14 +195,28 @@ impl Random {
 
 #[test]
 fn it_agrees_with_trying_every_order() {
+    agrees_with_trying_every_order(Random::request);
+}
+
+#[test]
+fn it_agrees_with_trying_every_order_of_what_expires() {
+    agrees_with_trying_every_order(Random::request_of_what_expires);
+}
+
+fn agrees_with_trying_every_order(ask: impl Fn(&mut Random) -> Request) {
     let mut random = Random(7);
     let (mut linear, mut not) = (0, 0);
     for _ in 0..30_000 {
         let lines: Vec<Line> = (0..2 + random.below(5))
             .map(|_| {
-                let (request, begun) = (random.request(), random.below(12));
+                let (request, begun) = (ask(&mut random), random.below(12));
                 let answer = random.answer(request);
-                let is_answered = random.below(3) > 0;
+                // Nobody answers for the time, and a replacement needs an answer to be judged exactly.
+                let is_answered = match request {
+                    Expire(_) => false,
+                    Replace(_) => true,
+                    _ => random.below(3) > 0,
+                };
                 (request, is_answered.then_some(answer), begun, begun + random.below(7))
             })
             .collect();

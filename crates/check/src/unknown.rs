@@ -8,7 +8,9 @@
 //!  [a set or a removal]  [if there is no value: a claim]  [additions]  ▶ the answered call fits
 //! ```
 //!
-//! since what is before a set or a removal is of no effect. Of calls that are alike, the one that began first
+//! since what is before a set or a removal is of no effect. An expiry serves as a removal where the value is its
+//! own, and is taken before one, which serves anywhere; and a set with its expiry only where there is neither. A
+//! replacement without an answer is taken for a set: that may explain more than it should. Of calls that are alike, the one that began first
 //! serves as well as any other.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +50,7 @@ pub struct Unknown {
     claims: BTreeMap<u64, Vec<Open>>,
     adds: BTreeMap<u64, Vec<Open>>,
     removals: Vec<Open>,
+    expiries: BTreeMap<u64, Vec<Open>>,
     /// Sets and claims of values that nobody saw: all that they can explain is that something was there.
     unseen: Vec<Open>,
 }
@@ -69,18 +72,29 @@ impl Unknown {
     pub fn new(mut calls: Vec<(Request, u64)>, needed: &BTreeSet<u64>, adds: bool) -> Unknown {
         calls.sort_by_key(|(_, begun)| *begun);
         let mut unknown = Unknown::default();
+        let mut expiring = BTreeSet::new();
+        for (request, _) in &mut calls {
+            match *request {
+                Request::Replace(value) => *request = Request::Set(value),
+                Request::Expire(value) => drop(expiring.insert(value)),
+                _ => {}
+            }
+        }
         for (number, (request, begun)) in calls.iter().enumerate() {
-            let is_unseen = |value| !adds && !needed.contains(value);
+            let is_unseen = |value| !adds && !needed.contains(value) && !expiring.contains(value);
             let alike = match request {
                 // Without an answer it says nothing.
                 Request::Read => continue,
                 Request::Set(value) | Request::Claim(value) if is_unseen(value) => {
                     &mut unknown.unseen
                 }
-                Request::Set(value) => unknown.sets.entry(*value).or_default(),
+                Request::Set(value) | Request::Replace(value) => {
+                    unknown.sets.entry(*value).or_default()
+                }
                 Request::Claim(value) => unknown.claims.entry(*value).or_default(),
                 Request::Add(more) => unknown.adds.entry(*more).or_default(),
                 Request::Remove => &mut unknown.removals,
+                Request::Expire(value) => unknown.expiries.entry(*value).or_default(),
             };
             alike.push((*begun, number));
         }
@@ -98,9 +112,7 @@ impl Unknown {
         let mut rows = Rows { unknown: self, deadline, found: Vec::new() };
         match *needs {
             Needs::Nothing => {
-                if let Some(number) = first(&self.removals, used, deadline) {
-                    rows.found.push((None, with(used, number)));
-                }
+                rows.found.extend(rows.emptied(value, used).into_iter().map(|used| (None, used)));
             }
             Needs::Something => {
                 if let Some(number) = first(&self.unseen, used, deadline) {
@@ -147,14 +159,27 @@ impl Rows<'_> {
         calls.collect()
     }
 
+    /// What leads from a value to none.
+    fn emptied(&self, value: Option<u64>, used: &[usize]) -> Vec<Vec<usize>> {
+        let Unknown { sets, removals, expiries, .. } = self.unknown;
+        let open = |alike: Option<&Vec<Open>>| first(alike?, used, self.deadline);
+        let own = value.and_then(|value| open(expiries.get(&value)));
+        if let Some(one) = own.or_else(|| open(Some(removals))) {
+            return vec![with(used, one)];
+        }
+        let both = expiries.iter().filter_map(|(value, alike)| {
+            Some(with(&with(used, open(sets.get(value))?), open(Some(alike))?))
+        });
+        both.collect()
+    }
+
     /// What leads to a number.
     fn reach(&mut self, number: u64, value: Option<u64>, used: &[usize]) {
         let most = self.most_added(used);
         let numbers = number.saturating_sub(most)..=number;
         let mut starts = vec![(value, used.to_vec())];
         starts.extend(self.unused(&self.unknown.sets, numbers.clone(), used));
-        let removal = first(&self.unknown.removals, used, self.deadline);
-        starts.extend(removal.map(|removal| (None, with(used, removal))));
+        starts.extend(self.emptied(value, used).into_iter().map(|used| (None, used)));
         let empty: Vec<_> = starts.iter().filter(|(value, _)| value.is_none()).cloned().collect();
         for (_, used) in empty {
             starts.extend(self.unused(&self.unknown.claims, numbers.clone(), &used));

@@ -52,6 +52,11 @@ impl Clock {
         UnixMillis(self.latest.fetch_max(wall, Ordering::Relaxed).max(wall))
     }
 
+    /// What the machine's clock shows, even if that is back.
+    pub fn wall(&self) -> UnixMillis {
+        self.disk.wall_clock()
+    }
+
     /// From here on the time is `moment` or later.
     pub fn raise(&self, moment: UnixMillis) {
         self.latest.fetch_max(moment.0, Ordering::Relaxed);
@@ -71,9 +76,11 @@ impl Clock {
     /// Sets the time for the manifest ahead, if it has nearly come; says whether it is to be saved.
     pub fn pledge(&self) -> bool {
         let (now, lead) = (self.now().0, LEAD.as_millis() as u64);
-        let short = self.pledged.load(Ordering::Relaxed) < now + lead / 2;
+        // Where it stands still already, as after an unclean stop, it is not to get further and further ahead.
+        let wall = self.wall().0.min(self.ceiling.load(Ordering::Relaxed));
+        let short = self.pledged.load(Ordering::Relaxed) < now.max(wall + lead / 2);
         if short {
-            self.pledged.store(now + lead, Ordering::Relaxed);
+            self.pledged.store(now.max(wall + lead), Ordering::Relaxed);
         }
         short
     }
@@ -103,5 +110,20 @@ mod tests {
         assert!(clock.now() >= wall);
         clock.raise(UnixMillis(wall.0 + 1_000_000));
         assert_eq!(clock.now().0, wall.0 + 1_000_000);
+    }
+
+    #[test]
+    fn what_is_recorded_is_ahead_of_the_wall_clock_and_not_of_what_was_recorded_before() {
+        let disk = SimDisk::new();
+        let wall = disk.wall_clock().0;
+        let recorded = |latest| {
+            let clock = Clock::new(Arc::new(disk.clone()), UnixMillis(latest));
+            clock.pledge();
+            clock.to_record().0
+        };
+        let lead = LEAD.as_millis() as u64;
+        assert_eq!(recorded(0), wall + lead);
+        assert_eq!(recorded(wall + lead), wall + lead);
+        assert_eq!(recorded(wall + 2 * lead), wall + 2 * lead);
     }
 }

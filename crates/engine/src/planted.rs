@@ -28,11 +28,13 @@ pub enum Planted {
     PurgeTooEarly,
     /// A checkpoint panics, on the thread of whoever asked for it.
     CheckpointPanics,
+    /// A new leader goes by its own clock, whatever earlier leaders have shown as expired.
+    ClockNotTakenOver,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 10] = [
+    pub const ALL: [Planted; 11] = [
         Planted::AckBeforeSync,
         Planted::CommitMiscounted,
         Planted::AppliedBeforeCommitted,
@@ -43,6 +45,7 @@ impl Planted {
         Planted::SnapshotWithoutTail,
         Planted::PurgeTooEarly,
         Planted::CheckpointPanics,
+        Planted::ClockNotTakenOver,
     ];
 }
 

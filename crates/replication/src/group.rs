@@ -286,7 +286,7 @@ impl Group {
         &self,
         batch: Arc<WriteBatch>,
         basis: Basis,
-    ) -> impl Future<Output = Result<EntryIndex>> + Send + 'static {
+    ) -> impl Future<Output = Result<EntryIndex>> + Send + 'static + use<> {
         let (done, outcome) = oneshot::channel();
         self.propose_then(batch, basis, move |result| {
             // Whoever waited may be gone.

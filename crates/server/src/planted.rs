@@ -1,9 +1,9 @@
 //! Bugs that are planted, to see whether a simulation finds them. A normal build has none.
 
 #[cfg(not(feature = "simulation"))]
-pub use absent::overlay_is_stale;
+pub use absent::{clock_is_not_taken_over, overlay_is_stale};
 #[cfg(feature = "simulation")]
-pub use present::overlay_is_stale;
+pub use present::{clock_is_not_taken_over, overlay_is_stale};
 
 #[cfg(feature = "simulation")]
 mod present {
@@ -13,12 +13,22 @@ mod present {
     pub fn overlay_is_stale() -> bool {
         is_planted(Planted::StaleOverlay)
     }
+
+    /// Whether a new leader goes by its own clock alone.
+    pub fn clock_is_not_taken_over() -> bool {
+        is_planted(Planted::ClockNotTakenOver)
+    }
 }
 
 #[cfg(not(feature = "simulation"))]
 mod absent {
     /// Whether effects of batches that failed are still taken for what will be: they are not.
     pub const fn overlay_is_stale() -> bool {
+        false
+    }
+
+    /// Whether a new leader goes by its own clock alone: it does not.
+    pub const fn clock_is_not_taken_over() -> bool {
         false
     }
 }

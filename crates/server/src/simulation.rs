@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 pub use crate::net::ClientEnd;
 
 use crate::clients::Origin;
+use crate::cluster::clocks::{self, TimeMarks};
 use crate::cluster::serving::{lanes, settle};
 use crate::cluster::{ClusterView, Clustered, Seats, Views};
 use crate::config::{Config, Reads, Sources, Switch};
@@ -46,6 +47,7 @@ pub struct SimServer {
     server: Arc<Server>,
     seats: Arc<Seats>,
     known: Arc<Known>,
+    clocks: Arc<TimeMarks>,
     bell: Arc<Notify>,
 }
 
@@ -70,6 +72,7 @@ impl SimServer {
         let tls = Tls::new(tls::load(&config)?);
         let (seats, views) = (Arc::new(Seats::default()), Arc::new(Views::default()));
         seats.set_shards(setup.shards);
+        let clocks = Arc::new(TimeMarks::new(store.clone(), Arc::clone(&seats)));
         let log_metrics = Arc::new(LogMetrics::default());
         let (proposers, settler) = lanes(&seats, &log_metrics);
         let clustered = Clustered {
@@ -89,13 +92,14 @@ impl SimServer {
         let server = put_together(parts, config, &Sources::default(), tls)?;
         let bell = serve_simulated(&server, &host).map_err(Error::io("make an event loop"))?;
         host.spawn(settle(settler, &server));
+        host.spawn(keep(Arc::clone(&clocks)));
         let newest = ClusterView {
             myself: Some(setup.node),
             topology: Some(Arc::clone(&setup.topology)),
             ..ClusterView::default()
         };
         let known = Arc::new(Known { views, newest: Mutex::new(newest) });
-        Ok(SimServer { server, seats, known, bell })
+        Ok(SimServer { server, seats, known, clocks, bell })
     }
 
     /// Gives a group its seat, and follows who leads it.
@@ -105,13 +109,14 @@ impl SimServer {
     pub fn seat(&self, group: Group) {
         let host = Host::current().expect("a group is on the machine of its node");
         self.seats.seat(group.shard()).set_group(Some(group.clone()));
-        let (seats, known) = (Arc::clone(&self.seats), Arc::clone(&self.known));
+        let (clocks, known) = (Arc::clone(&self.clocks), Arc::clone(&self.known));
         host.spawn(async move {
             let mut leadership = group.leadership();
             loop {
                 let now = leadership.borrow_and_update().clone();
+                // A shard whose mark is on a damaged place is not led.
                 if now.ready {
-                    seats.seat(group.shard()).note_ready(now.term.0);
+                    let _ = clocks.take_over(&group, now.term.0).await;
                 }
                 if let Some(leader) = &now.leader {
                     known.leads(&group, leader.node);
@@ -131,6 +136,13 @@ impl SimServer {
         worker.connections().fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         worker.send(Message::Connection(Socket::Wire(wire), origin));
         client
+    }
+}
+
+async fn keep(clocks: Arc<TimeMarks>) {
+    loop {
+        tokio::time::sleep(clocks::INTERVAL).await;
+        clocks.keep().await;
     }
 }
 

@@ -36,6 +36,7 @@ fn bound(bug: Planted) -> u64 {
         | Planted::PurgeTooEarly
         | Planted::StaleOverlay => 10,
         Planted::ReadBeforeReady | Planted::SnapshotWithoutTail => 60,
+        Planted::ClockNotTakenOver => 200,
         Planted::LeaseOnStoppingClock => 400,
         Planted::TruncationForgotten => 300,
     }
@@ -90,6 +91,11 @@ fn a_snapshot_without_its_tail_is_found() {
 #[test]
 fn a_purge_that_comes_too_early_is_found() {
     find(Planted::PurgeTooEarly);
+}
+
+#[test]
+fn a_leader_that_shows_again_what_has_expired_is_found() {
+    find(Planted::ClockNotTakenOver);
 }
 
 /// A panic on the simulation's own thread is a seed that failed, like any other.

@@ -213,6 +213,7 @@ impl Worker {
             Request::Remove => &["DEL", &key],
             Request::Set(_) => &["SET", &key, &text],
             Request::Claim(_) => &["SET", &key, &text, "NX"],
+            Request::Replace(_) | Request::Expire(_) => unreachable!("nothing here expires"),
         };
         let begun = now();
         let end = match self.client.ask(words) {

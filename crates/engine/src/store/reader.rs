@@ -55,6 +55,11 @@ impl KvStore {
         self.core().segments.clock.now()
     }
 
+    /// What the machine's clock shows, even if that is back.
+    pub fn wall_clock(&self) -> UnixMillis {
+        self.core().segments.clock.wall()
+    }
+
     /// Has the time be `moment` or later from here on, as where another store has shown keys as expired by
     /// then.
     pub fn raise_clock(&self, moment: UnixMillis) {

@@ -28,6 +28,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::card::{Card, Holding, Phase, draw};
+use super::clocks::{self, TimeMarks};
 use super::error::NodeError;
 use super::heard::Heard;
 use super::mending::Mending;
@@ -70,6 +71,8 @@ pub struct Member {
     pub(super) pulses: AtomicU64,
     /// Rung when others should hear at once.
     pub(super) pulse_now: Notify,
+    /// The time by which keys of the shards led here expire.
+    pub(super) clocks: TimeMarks,
     /// The damage that was found here.
     pub(super) mending: Arc<Mending>,
     /// Tells this process from another one with the same directory.
@@ -193,6 +196,7 @@ impl Member {
             .with_alarm(Arc::new(move || alarm.look()));
         let forwarded = Some(Arc::clone(&desk) as Arc<dyn Forwarded>);
         let node = Node::start(config, Arc::new(store.clone()), forwarded).await?;
+        let clocks = TimeMarks::new(around.store.clone(), Arc::clone(&around.seats));
         let member = Arc::new(Member {
             around,
             identity,
@@ -205,6 +209,7 @@ impl Member {
             leaving: AtomicBool::new(false),
             pulses: AtomicU64::new(0),
             pulse_now: Notify::new(),
+            clocks,
             mending,
             epoch: watch::channel(0).0,
             bell: Notify::new(),
@@ -284,11 +289,9 @@ impl Member {
                 (now.term.0, now.leader.as_ref().map(|leader| leader.node), now.ready)
             };
             if ready {
-                match self.take_over_clock(&group) {
-                    Ok(()) => self.around.seats.seat(group.shard()).note_ready(term),
-                    Err(error) => {
-                        tracing::error!(shard = %group.shard(), %error, "cannot lead the shard");
-                    }
+                let taken_over = self.clocks.take_over(&group, term).await;
+                if let Err(error) = taken_over {
+                    tracing::error!(shard = %group.shard(), %error, "cannot lead the shard");
                 }
             }
             if let Some(leader) = leader {
@@ -305,6 +308,13 @@ impl Member {
                 }
                 return;
             }
+        }
+    }
+
+    async fn keep_clocks(self: Arc<Self>) {
+        while !self.is_stopping() {
+            self.rest(clocks::INTERVAL).await;
+            self.clocks.keep().await;
         }
     }
 

@@ -13,7 +13,7 @@
 
 mod admission;
 mod card;
-mod clocks;
+pub(crate) mod clocks;
 mod error;
 mod following;
 mod founding;

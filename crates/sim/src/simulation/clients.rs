@@ -5,15 +5,16 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aryavarth_check::{Answer, Request};
+use aryavarth_check::Request;
 use aryavarth_cluster::ShardCount;
 use aryavarth_replication::simulation::Host;
 use aryavarth_replication::{Group, Node, NodeId, ShardId};
 use aryavarth_server::simulation::SimServer;
 
-use super::history::{History, answered, begin};
+use super::expiry::Terms;
+use super::history::{Call, History, answered, begin};
 use super::random::Random;
-use super::talk::{Connection, Refused, Subject, Words, doubt};
+use super::talk::{Connection, Refused, Subject, Told, Words, doubt};
 use super::trace::Trace;
 
 /// How long a client waits for an answer, in milliseconds.
@@ -81,7 +82,12 @@ pub struct Habits {
     pub rest: u64,
     /// Of a thousand requests, so many are reads.
     pub reads: u64,
+    /// Of a thousand requests, so many are of keys that expire.
+    pub expiring: u64,
 }
+
+/// How many subjects of each shard expire.
+pub const EXPIRING: u8 = 2;
 
 /// A client.
 pub struct Client {
@@ -112,11 +118,37 @@ impl Client {
             tokio::time::sleep(self.random.millis(0..=rest)).await;
             let shards: Vec<ShardId> = self.habits.shards.shards().collect();
             let shard = *self.random.pick(&shards);
-            let number = self.random.below(u64::from(self.habits.subjects));
-            let number = u8::try_from(number).unwrap_or(0);
-            let subject = Subject::new(self.habits.shards, shard, number);
-            let request = self.request();
-            hint = self.ask(&subject, request, hint).await;
+            let expires = self.random.chance(self.habits.expiring);
+            let subjects = if expires { EXPIRING } else { self.habits.subjects };
+            let number = u8::try_from(self.random.below(u64::from(subjects))).unwrap_or(0);
+            let (subject, request, words) = if expires {
+                let request = self.request_until();
+                let words = Words::Until(Terms::any(request, &mut self.random));
+                (Subject::expiring(self.habits.shards, shard, number), request, words)
+            } else {
+                let (request, words) = (self.request(), Words::any(&mut self.random));
+                (Subject::new(self.habits.shards, shard, number), request, words)
+            };
+            hint = self.ask(&subject, request, words, hint).await;
+        }
+    }
+
+    fn request_until(&mut self) -> Request {
+        match self.random.below(12) {
+            0..3 => Request::Set(self.history.new_value()),
+            3..5 => Request::Replace(self.history.new_value()),
+            5 => Request::Claim(self.history.new_value()),
+            6 if self.random.chance(500) => Request::Remove,
+            _ => Request::Read,
+        }
+    }
+
+    /// Writes down a call.
+    fn note(&self, call: Call, words: Words, told: Option<Told>) {
+        let Words::Until(terms) = words else { return self.history.add(call) };
+        let deadline = told.map_or(terms.unanswered(), |told| told.deadline);
+        if let Err(why) = self.history.add_until(call, deadline) {
+            self.trace.violation(format_args!("{why}"));
         }
     }
 
@@ -137,10 +169,10 @@ impl Client {
         &mut self,
         subject: &Subject,
         request: Request,
+        words: Words,
         mut hint: Option<NodeId>,
     ) -> Option<NodeId> {
         let name = subject.name.escape_ascii().to_string();
-        let words = Words::any(&mut self.random);
         for _ in 0..ATTEMPTS {
             // What was refused before did not happen.
             let call = begin(self.number, &subject.name, request, self.trace.now());
@@ -148,12 +180,13 @@ impl Client {
             let told = self.attempt(node, subject, request, words).await;
             self.trace.note(format_args!("c{} n{node} {name} {request:?}: {told:?}", self.number));
             match told {
-                Ok(answer) => {
-                    self.history.add(answered(call, answer, self.trace.now()));
+                Ok(told) => {
+                    let call = answered(call, told.answer, self.trace.now());
+                    self.note(call, words, Some(told));
                     return Some(node);
                 }
                 Err(Refused::Unknown) => {
-                    self.history.add(call);
+                    self.note(call, words, None);
                     return None;
                 }
                 Err(Refused::Elsewhere(leader)) => hint = Some(leader),
@@ -175,7 +208,7 @@ impl Client {
         subject: &Subject,
         request: Request,
         words: Words,
-    ) -> Result<Answer, Refused> {
+    ) -> Result<Told, Refused> {
         tokio::time::sleep(self.random.millis(0..=3)).await;
         let kept = self.connections.remove(&node).filter(|kept| !kept.is_closed());
         let mut connection = match kept {

@@ -1,20 +1,28 @@
 //! What must hold at the end, when nothing has gone wrong for a while.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use aryavarth_check::Request;
+use aryavarth::UnixMillis;
+use aryavarth_check::{Answer, Request};
 use aryavarth_replication::{NodeId, ShardId};
 use tokio::time::Instant;
 
+use super::clients::EXPIRING;
+use super::expiry::{Deadline, Terms};
 use super::history::{answered, begin};
-use super::talk::{Connection, Refused, Subject, Words, doubt};
+use super::machine::Records;
+use super::talk::{Connection, Refused, Subject, Told, Words, doubt};
 use super::world::World;
 
 /// The client that looks at the end.
 const JUDGE: u64 = u64::MAX;
 const SUBJECTS: u8 = 8;
 
-type Records = BTreeMap<Vec<u8>, Vec<u8>>;
+/// How far the clocks are put behind all deadlines in the end, in milliseconds.
+const LONG: u64 = 60_000;
+/// How long it takes a healthy leader to take note of that.
+const SOON: Duration = Duration::from_millis(1_000);
 
 impl World {
     /// Judges the run.
@@ -29,16 +37,46 @@ impl World {
         }
         self.end_move().await?;
         self.agree().await?;
+        self.expire_all().await?;
+        self.agree().await?;
         self.check()?;
-        aryavarth_check::check(&self.history.seen())
+        let mut calls = self.history.seen();
+        calls.extend(self.history.deadlines().expiries(&calls, &self.clocks)?);
+        aryavarth_check::check(&calls)
+    }
+
+    /// Whatever can expire does, once all clocks are behind all deadlines.
+    async fn expire_all(&mut self) -> Result<(), String> {
+        let latest = self.history.deadlines().latest().max(self.clocks.most());
+        for machine in self.machines.values() {
+            machine.disk().set_wall_clock(UnixMillis(latest + LONG));
+        }
+        self.note_clocks();
+        tokio::time::sleep(SOON).await;
+        for shard in self.shards.clone() {
+            for number in 0..EXPIRING {
+                let subject = Subject::expiring(self.around.shards, shard, number);
+                let words = Words::Until(Terms::Forever);
+                let told = self.insist(shard, &subject, Request::Read, words).await?;
+                if let Answer::Value(Some(value)) = told.answer
+                    && told.deadline != Some(Deadline::Never)
+                {
+                    let until = told.deadline;
+                    return Err(format!(
+                        "the value {value} is there still, which was until {until:?}"
+                    ));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Each shard serves: a write first, then a read of every subject.
     async fn serve_each(&mut self, shard: ShardId) -> Result<(), String> {
         let subject = |world: &World, number| Subject::new(world.around.shards, shard, number);
-        self.insist(shard, &subject(self, 0), Request::Add(1)).await?;
+        self.insist(shard, &subject(self, 0), Request::Add(1), Words::Plain).await?;
         for number in 0..SUBJECTS {
-            self.insist(shard, &subject(self, number), Request::Read).await?;
+            self.insist(shard, &subject(self, number), Request::Read, Words::Plain).await?;
         }
         Ok(())
     }
@@ -49,19 +87,24 @@ impl World {
         shard: ShardId,
         subject: &Subject,
         request: Request,
-    ) -> Result<(), String> {
+        words: Words,
+    ) -> Result<Told, String> {
         let deadline = Instant::now() + self.elections();
         while Instant::now() < deadline {
             let call = begin(JUDGE, &subject.name, request, self.trace.now());
             let leader = self.machines.values().find(|machine| machine.leads_any(&[shard]));
             if let Some(process) = leader.and_then(|machine| machine.process()) {
                 let mut connection = Connection::new(&process.running.server);
-                let asking = connection.request(subject, request, Words::Plain);
+                let asking = connection.request(subject, request, words);
                 let patience = deadline - Instant::now();
                 match tokio::time::timeout(patience, asking).await.unwrap_or(Err(doubt(request))) {
-                    Ok(answer) => {
-                        self.history.add(answered(call, answer, self.trace.now()));
-                        return Ok(());
+                    Ok(told) => {
+                        let call = answered(call, told.answer, self.trace.now());
+                        match words {
+                            Words::Until(_) => self.history.add_until(call, told.deadline)?,
+                            _ => self.history.add(call),
+                        }
+                        return Ok(told);
                     }
                     Err(Refused::Unknown) => self.history.add(call),
                     Err(Refused::Wrong(why)) => return Err(format!("a wrong answer: {why}")),
@@ -96,7 +139,7 @@ impl World {
         }
         let mut first: Option<(NodeId, Records)> = None;
         for machine in self.machines.values() {
-            let records = machine.records()?;
+            let records = machine.records(self.clocks.horizon())?;
             match &first {
                 None => first = Some((machine.id, records)),
                 Some((id, known)) if *known != records => {

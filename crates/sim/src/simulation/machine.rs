@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use aryavarth::disk::Disk;
 use aryavarth::disk::sim::{CrashPlan, SimDisk};
-use aryavarth::{Durability, KvStore, Options};
+use aryavarth::{Durability, KvStore, Options, UnixMillis};
 use aryavarth_cluster::{ShardCount, Topology};
 use aryavarth_replication::entry_log::EntryIndex;
 use aryavarth_replication::simulation::{Host, Pace, SimNetwork};
@@ -70,6 +71,12 @@ pub struct Process {
     alive: Arc<AtomicBool>,
 }
 
+/// How far the wall clocks of new machines differ, in milliseconds.
+const MOST_SKEW: u64 = 5_000;
+
+/// Records with their deadlines, by key.
+pub type Records = BTreeMap<Vec<u8>, (Vec<u8>, Option<UnixMillis>)>;
+
 /// Where peers reach a node.
 pub fn address(node: NodeId) -> String {
     format!("sim:{node}")
@@ -83,6 +90,8 @@ impl Machine {
     /// A machine with an empty disk.
     pub fn new(id: NodeId, around: Surroundings, mut random: Random) -> Machine {
         let disk = SimDisk::with_seed(random.next());
+        let wall = Disk::wall_clock(&disk).0 + random.below(MOST_SKEW);
+        disk.set_wall_clock(UnixMillis(wall));
         let clock = (random.millis(0..=1_000_000), 1_000_000);
         let pace = Pace { sync: 1..=4, work: 0..=5 };
         Machine { id, around, random, disk, clock, pace, process: None }
@@ -103,14 +112,20 @@ impl Machine {
         shards.iter().any(|shard| self.group(*shard).is_some_and(|group| group.is_leader()))
     }
 
-    /// All its records.
+    /// All its records that have not expired by then.
     ///
     /// # Errors
     /// If they cannot be read, or it does not run.
-    pub fn records(&self) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, String> {
+    pub fn records(&self, by: UnixMillis) -> Result<Records, String> {
         let process = self.process.as_ref().ok_or_else(|| format!("node {} is down", self.id))?;
-        let entries = process.store.iter().map(|entry| entry.map(|entry| (entry.key, entry.value)));
-        entries.collect::<Result<_, _>>().map_err(|error| error.to_string())
+        let mut records = Records::new();
+        for entry in process.store.iter() {
+            let entry = entry.map_err(|error| error.to_string())?;
+            if entry.expires_at.is_none_or(|deadline| deadline > by) {
+                records.insert(entry.key, (entry.value, entry.expires_at));
+            }
+        }
+        Ok(records)
     }
 
     /// Its disk.

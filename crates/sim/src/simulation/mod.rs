@@ -14,6 +14,7 @@
 //! `docs/decisions/0017-simulation.md`.
 
 mod clients;
+mod expiry;
 mod history;
 mod judge;
 mod ledger;

@@ -59,7 +59,7 @@ const TROUBLES: [(Trouble, u64); 15] = [
     (Trouble::Partition, 16),
     (Trouble::Climate, 6),
     (Trouble::Clock, 5),
-    (Trouble::WallClock, 2),
+    (Trouble::WallClock, 4),
     (Trouble::SlowDisk, 4),
     (Trouble::FailedSync, 3),
     (Trouble::Purge, 12),
@@ -211,9 +211,11 @@ impl World {
         let Some(victim) = self.victim() else { return };
         let disk = self.machines[&victim].disk();
         let now = aryavarth::disk::Disk::wall_clock(disk).0;
-        let hours = self.random.below(48) * 3_600_000;
-        let moved = if self.random.chance(500) { now + hours } else { now.saturating_sub(hours) };
+        let longest = *self.random.pick(&[10_000, 48 * 3_600_000]);
+        let span = self.random.below(longest);
+        let moved = if self.random.chance(500) { now + span } else { now.saturating_sub(span) };
         disk.set_wall_clock(aryavarth::UnixMillis(moved));
+        self.note_clocks();
     }
 
     fn slow_disk(&mut self) {

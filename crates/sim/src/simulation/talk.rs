@@ -14,6 +14,7 @@ use aryavarth_cluster::{ShardCount, Slot};
 use aryavarth_replication::{NodeId, ShardId};
 use aryavarth_server::simulation::{ClientEnd, SimServer};
 
+use super::expiry::{self, Deadline, Terms};
 use super::random::Random;
 use super::reply::{self, Reply};
 
@@ -42,15 +43,40 @@ pub struct Subject {
 impl Subject {
     /// A subject of a shard, by its number. Every other one is a pair.
     pub fn new(shards: ShardCount, shard: ShardId, number: u8) -> Subject {
-        let owns = |tag: &String| shards.shard_of(Slot::of(tag.as_bytes())) == shard;
-        let tag = (0..).map(|tag| format!("t{tag}")).find(owns).unwrap_or_default();
-        let name = format!("{{{tag}}}{number}").into_bytes();
+        let name = format!("{{{}}}{number}", tag_of(shards, shard)).into_bytes();
         let half = |which: &[u8]| [&name, which].concat();
         let keys = match number % 2 {
             0 => vec![name.clone()],
             _ => vec![half(b"a"), half(b"b")],
         };
         Subject { name, keys }
+    }
+
+    /// A subject of a shard that expires, by its number: one key.
+    pub fn expiring(shards: ShardCount, shard: ShardId, number: u8) -> Subject {
+        let name = format!("{{{}}}x{number}", tag_of(shards, shard)).into_bytes();
+        Subject { keys: vec![name.clone()], name }
+    }
+}
+
+/// A hash tag of a shard's keys.
+fn tag_of(shards: ShardCount, shard: ShardId) -> String {
+    let owns = |tag: &String| shards.shard_of(Slot::of(tag.as_bytes())) == shard;
+    (0..).map(|tag| format!("t{tag}")).find(owns).unwrap_or_default()
+}
+
+/// What a client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The answer.
+    pub answer: Answer,
+    /// The deadline of the value that is there, if it was told.
+    pub deadline: Option<Deadline>,
+}
+
+impl From<Answer> for Told {
+    fn from(answer: Answer) -> Told {
+        Told { answer, deadline: None }
     }
 }
 
@@ -63,6 +89,8 @@ pub enum Words {
     Transaction,
     /// A look first, some time to think, and a transaction that fails if what was seen has changed.
     Watched(Duration),
+    /// With a deadline.
+    Until(Terms),
 }
 
 impl Words {
@@ -89,9 +117,11 @@ pub struct Connection {
 #[derive(Clone, Copy, Debug)]
 struct Closed;
 
-type Command = Vec<Vec<u8>>;
+/// A command, in words.
+pub type Command = Vec<Vec<u8>>;
 
-fn command(words: &[&[u8]]) -> Command {
+/// A command of these words.
+pub fn command(words: &[&[u8]]) -> Command {
     words.iter().map(|word| word.to_vec()).collect()
 }
 
@@ -164,9 +194,12 @@ impl Connection {
         subject: &Subject,
         request: Request,
         words: Words,
-    ) -> Result<Answer, Refused> {
+    ) -> Result<Told, Refused> {
         if let (Request::Add(more), Words::Watched(think)) = (request, words) {
-            return self.add_watched(subject, more, think).await;
+            return Ok(self.add_watched(subject, more, think).await?.into());
+        }
+        if let Words::Until(terms) = words {
+            return self.request_until(subject, request, terms).await;
         }
         let multi = words == Words::Transaction || matches!(request, Request::Add(_));
         let multi = multi && (subject.keys.len() > 1 || words == Words::Transaction);
@@ -183,7 +216,27 @@ impl Connection {
         if let (Request::Read, Some(Reply::Error(text))) = (request, error) {
             return Err(refusal(text));
         }
-        answer(subject, request, &answers)
+        Ok(answer(subject, request, &answers)?.into())
+    }
+
+    /// Asks for something of a key that expires.
+    async fn request_until(
+        &mut self,
+        subject: &Subject,
+        request: Request,
+        terms: Terms,
+    ) -> Result<Told, Refused> {
+        let commands = expiry::commands(&subject.name, request, terms);
+        let reply = self.decide(request, &commands).await?;
+        let Reply::Array(Some(replies)) = reply else {
+            return Err(Refused::Wrong(format!("{request:?}: {reply:?}")));
+        };
+        if let Some(Reply::Error(text)) = replies.iter().find(|one| matches!(one, Reply::Error(_)))
+        {
+            return Err(refusal(text));
+        }
+        let (answer, deadline) = expiry::answer(request, &replies)?;
+        Ok(Told { answer, deadline })
     }
 
     /// Adds by setting the sum, unless what was read has changed meanwhile.
@@ -242,6 +295,7 @@ fn commands(subject: &Subject, request: Request, transaction: bool) -> Vec<Comma
         Request::Remove => all(b"DEL"),
         Request::Claim(value) if is_pair => all_with(b"MSETNX", &number(value)),
         Request::Claim(value) => each(&[b"SET"], &[&number(value), b"NX"]),
+        Request::Replace(_) | Request::Expire(_) => unreachable!("asked of keys that expire only"),
     };
     if !transaction {
         return inner;

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::clients::{Client, Directory, Habits};
+use super::expiry::Clocks;
 use super::history::History;
 use super::ledger::Ledger;
 use super::machine::{Machine, Surroundings, address};
@@ -64,6 +65,7 @@ pub struct World {
     pub(super) history: History,
     pub(super) directory: Directory,
     pub(super) around: Surroundings,
+    pub(super) clocks: Clocks,
     moving: Option<(Move, JoinHandle<()>)>,
     stop: Arc<AtomicBool>,
 }
@@ -99,6 +101,7 @@ impl World {
             history: History::default(),
             directory: Directory::default(),
             around,
+            clocks: Clocks::default(),
             moving: None,
             stop: Arc::default(),
         }
@@ -148,11 +151,19 @@ impl World {
     pub(super) async fn add_machine(&mut self, node: NodeId) -> Result<(), String> {
         let (around, random) = (self.around.clone(), self.random.fork());
         self.machines.insert(node, Machine::new(node, around, random));
+        self.note_clocks();
         self.start(node).await;
         match self.machines[&node].process() {
             Some(_) => Ok(()),
             None => Err(format!("node {node} does not start")),
         }
+    }
+
+    /// Takes note of what the clocks of the machines show.
+    pub(super) fn note_clocks(&mut self) {
+        let disks = self.machines.values().map(Machine::disk);
+        let shown = disks.map(|disk| aryavarth::disk::Disk::wall_clock(disk).0);
+        self.clocks.note(self.trace.now(), shown);
     }
 
     fn send_clients(&mut self) -> Vec<JoinHandle<()>> {
@@ -161,6 +172,7 @@ impl World {
             subjects: *self.random.pick(&[2, 4, 8]),
             rest: *self.random.pick(&[10, 40, 120]),
             reads: *self.random.pick(&[300, 500]),
+            expiring: *self.random.pick(&[0, 200, 400]),
         };
         let clients = 4 + self.random.below(6);
         let mut sent = Vec::new();
@@ -191,6 +203,7 @@ impl World {
             for machine in self.machines.values() {
                 machine.disk().advance(TICK);
             }
+            self.note_clocks();
             self.relieve_due(Instant::now()).await;
             self.finish_move().await;
             if Instant::now() >= next {
