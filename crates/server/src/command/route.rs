@@ -93,6 +93,13 @@ pub struct Waiting {
     hesitated: Option<Stay>,
 }
 
+impl Waiting {
+    /// The command is done. What was confirmed for it says nothing of a later moment, even if it was not needed.
+    pub(super) fn end(&mut self) {
+        self.confirmation = None;
+    }
+}
+
 /// Whether a majority has said that this node leads a shard.
 #[derive(Debug)]
 struct Confirmation {

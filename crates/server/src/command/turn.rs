@@ -168,6 +168,19 @@ impl<'s> Turn<'s> {
 
     /// Evaluates a request and writes its reply.
     pub fn evaluate(&mut self, session: &mut Session, output: &mut Output, args: Args<'_>) -> Flow {
+        let flow = self.try_to_evaluate(session, output, args);
+        if !matches!(flow, Flow::Retry(_)) {
+            session.waiting.end();
+        }
+        flow
+    }
+
+    fn try_to_evaluate(
+        &mut self,
+        session: &mut Session,
+        output: &mut Output,
+        args: Args<'_>,
+    ) -> Flow {
         let Some(name) = args.get(0) else { return Flow::Next };
         session.replies = match session.replies {
             ReplyMode::SkipNext => ReplyMode::Skip,
