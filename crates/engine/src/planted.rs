@@ -30,11 +30,13 @@ pub enum Planted {
     CheckpointPanics,
     /// A new leader goes by its own clock, whatever earlier leaders have shown as expired.
     ClockNotTakenOver,
+    /// A follower answers before it has applied what its leader has acknowledged.
+    FollowerDoesNotWait,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 11] = [
+    pub const ALL: [Planted; 12] = [
         Planted::AckBeforeSync,
         Planted::CommitMiscounted,
         Planted::AppliedBeforeCommitted,
@@ -46,6 +48,7 @@ impl Planted {
         Planted::PurgeTooEarly,
         Planted::CheckpointPanics,
         Planted::ClockNotTakenOver,
+        Planted::FollowerDoesNotWait,
     ];
 }
 

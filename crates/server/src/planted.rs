@@ -1,9 +1,9 @@
 //! Bugs that are planted, to see whether a simulation finds them. A normal build has none.
 
 #[cfg(not(feature = "simulation"))]
-pub use absent::{clock_is_not_taken_over, overlay_is_stale};
+pub use absent::{clock_is_not_taken_over, follower_does_not_wait, overlay_is_stale};
 #[cfg(feature = "simulation")]
-pub use present::{clock_is_not_taken_over, overlay_is_stale};
+pub use present::{clock_is_not_taken_over, follower_does_not_wait, overlay_is_stale};
 
 #[cfg(feature = "simulation")]
 mod present {
@@ -18,6 +18,11 @@ mod present {
     pub fn clock_is_not_taken_over() -> bool {
         is_planted(Planted::ClockNotTakenOver)
     }
+
+    /// Whether a follower answers before it has applied what its leader has acknowledged.
+    pub fn follower_does_not_wait() -> bool {
+        is_planted(Planted::FollowerDoesNotWait)
+    }
 }
 
 #[cfg(not(feature = "simulation"))]
@@ -29,6 +34,11 @@ mod absent {
 
     /// Whether a new leader goes by its own clock alone: it does not.
     pub const fn clock_is_not_taken_over() -> bool {
+        false
+    }
+
+    /// Whether a follower answers before it has applied what its leader has acknowledged: it does not.
+    pub const fn follower_does_not_wait() -> bool {
         false
     }
 }

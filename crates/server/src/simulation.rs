@@ -7,20 +7,22 @@
 //!
 //! What is not here is the server's part in placing replicas: the simulator makes groups and moves them.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use aryavarth::KvStore;
-use aryavarth_cluster::{NodeId, ShardCount, Topology};
-use aryavarth_replication::Group;
+use aryavarth_cluster::{NodeId, ShardCount, ShardId, Topology};
 use aryavarth_replication::simulation::Host;
+use aryavarth_replication::{EntryIndex, Group};
 use tokio::sync::Notify;
 
 pub use crate::net::ClientEnd;
 
 use crate::clients::Origin;
 use crate::cluster::clocks::{self, TimeMarks};
+use crate::cluster::member::PROMPT;
 use crate::cluster::serving::{lanes, settle};
-use crate::cluster::{ClusterView, Clustered, Seats, Views};
+use crate::cluster::{ClusterView, Clustered, Later, NodeError, Seats, Views, following};
 use crate::config::{Config, Reads, Sources, Switch};
 use crate::error::{Error, Result};
 use crate::metrics::LogMetrics;
@@ -28,6 +30,26 @@ use crate::net::{Message, Socket, Wire, serve_simulated};
 use crate::proposer::{DurabilityPolicy, Queue};
 use crate::server::{Parts, Server, put_together};
 use crate::tls::{self, Tls};
+
+/// How a server asks other nodes.
+pub trait Peers: fmt::Debug + Send + Sync {
+    /// Asks the leader of a shard for an entry at or after all that it has acknowledged.
+    fn read_index(&self, leader: NodeId, shard: ShardId) -> Later<Option<EntryIndex>>;
+}
+
+/// As [`Clustered::catch_up`].
+pub(crate) fn catch_up(cluster: &Clustered, peers: &Arc<dyn Peers>, shard: ShardId) -> Later<bool> {
+    let (seats, peers) = (Arc::clone(&cluster.seats), Arc::clone(peers));
+    let leader = cluster.views.newest().leaders.get(&shard).copied();
+    Box::pin(async move {
+        let (Some(group), Some(leader)) = (seats.seat(shard).group(), leader) else { return false };
+        let asking = async {
+            let asking = tokio::time::timeout(PROMPT, peers.read_index(leader, shard));
+            asking.await.ok().flatten().ok_or(NodeError::NoLeader)
+        };
+        following::catch_up(seats.seat(shard), &group, asking).await.is_ok()
+    })
+}
 
 /// What a server is told at its start.
 #[derive(Clone, Debug)]
@@ -40,6 +62,8 @@ pub struct Setup {
     pub topology: Arc<Topology>,
     /// How it makes sure that it leads before it answers a read.
     pub reads: Reads,
+    /// How it asks other nodes.
+    pub peers: Arc<dyn Peers>,
 }
 
 /// A server on a simulated machine.
@@ -80,6 +104,7 @@ impl SimServer {
             seats: Arc::clone(&seats),
             views: Arc::clone(&views),
             runtime: tokio::runtime::Handle::current(),
+            peers: Some(Arc::clone(&setup.peers)),
         };
         let parts = Parts {
             store,

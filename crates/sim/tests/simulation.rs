@@ -33,6 +33,7 @@ fn bound(bug: Planted) -> u64 {
         Planted::AckBeforeSync | Planted::AppliedBeforeCommitted => 3,
         Planted::CheckpointPanics
         | Planted::CommitMiscounted
+        | Planted::FollowerDoesNotWait
         | Planted::PurgeTooEarly
         | Planted::StaleOverlay => 10,
         Planted::ReadBeforeReady | Planted::SnapshotWithoutTail => 60,
@@ -96,6 +97,11 @@ fn a_purge_that_comes_too_early_is_found() {
 #[test]
 fn a_leader_that_shows_again_what_has_expired_is_found() {
     find(Planted::ClockNotTakenOver);
+}
+
+#[test]
+fn a_follower_that_answers_what_is_too_old_is_found() {
+    find(Planted::FollowerDoesNotWait);
 }
 
 /// A panic on the simulation's own thread is a seed that failed, like any other.

@@ -8,12 +8,13 @@
 //! So what is read here afterwards is at most as old as the time since `t`, by this node's clock alone.
 
 use aryavarth_cluster::ShardId;
-use aryavarth_replication::EntryIndex;
+use aryavarth_replication::{EntryIndex, Group};
 
 use super::error::NodeError;
 use super::member::{Member, PROMPT};
 use super::messages::{Answer, Question};
-use crate::clock;
+use super::seats::Seat;
+use crate::{clock, planted};
 
 impl Member {
     /// Brings this node's replica of a shard up to what its leader has acknowledged by now.
@@ -23,14 +24,31 @@ impl Member {
     pub async fn catch_up(&self, shard: ShardId) -> Result<(), NodeError> {
         let group = self.node.group(shard)?;
         let leader = self.leader_of(shard).ok_or(NodeError::NoLeader)?;
-        let asked = clock::monotonic();
-        let index = match self.ask(leader, &Question::ReadIndex(shard.0), PROMPT).await? {
-            Answer::Index(index) => EntryIndex(index),
-            Answer::Refused(why) => return Err(NodeError::Refused(why)),
-            _ => return Err(NodeError::Refused("the leader answered something else".to_owned())),
+        let asking = async {
+            match self.ask(leader, &Question::ReadIndex(shard.0), PROMPT).await? {
+                Answer::Index(index) => Ok(EntryIndex(index)),
+                Answer::Refused(why) => Err(NodeError::Refused(why)),
+                _ => Err(NodeError::Refused("the leader answered something else".to_owned())),
+            }
         };
-        group.wait_applied(index, PROMPT).await?;
-        self.around.seats.seat(shard).note_fresh(asked);
-        Ok(())
+        catch_up(self.around.seats.seat(shard), &group, asking).await
     }
+}
+
+/// Brings a replica up to what its leader has acknowledged by now: the entry that it answers.
+///
+/// # Errors
+/// The leader's, or if it takes long.
+pub(crate) async fn catch_up(
+    seat: &Seat,
+    group: &Group,
+    asking: impl Future<Output = Result<EntryIndex, NodeError>>,
+) -> Result<(), NodeError> {
+    let asked = clock::monotonic();
+    let index = asking.await?;
+    if !planted::follower_does_not_wait() {
+        group.wait_applied(index, PROMPT).await?;
+    }
+    seat.note_fresh(asked);
+    Ok(())
 }

@@ -37,7 +37,7 @@ use super::node::{Later, Surroundings};
 use super::{ClusterView, reserved, saved};
 
 /// How long a node may take to answer a question that needs no waiting on its side.
-pub(super) const PROMPT: Duration = Duration::from_secs(1);
+pub(crate) const PROMPT: Duration = Duration::from_secs(1);
 /// The same, of one that has to wait for a majority.
 pub(super) const PATIENT: Duration = Duration::from_secs(20);
 

@@ -15,13 +15,13 @@ mod admission;
 mod card;
 pub(crate) mod clocks;
 mod error;
-mod following;
+pub(crate) mod following;
 mod founding;
 mod giving_way;
 mod handover;
 mod heard;
 mod joining;
-mod member;
+pub(crate) mod member;
 pub(crate) mod mending;
 mod messages;
 mod node;
@@ -46,7 +46,7 @@ mod wishes;
 
 use std::sync::Arc;
 
-use aryavarth_cluster::{ReplicationFactor, ShardCount};
+use aryavarth_cluster::{ReplicationFactor, ShardCount, ShardId};
 
 pub use error::NodeError;
 pub use messages::Wish;
@@ -89,12 +89,30 @@ pub struct Clustered {
     pub views: Arc<Views>,
     /// Where what waits for other nodes is done.
     pub runtime: tokio::runtime::Handle,
+    /// Who asks other nodes, where there is no member that could.
+    #[cfg(feature = "simulated-cluster")]
+    pub peers: Option<Arc<dyn crate::simulation::Peers>>,
 }
 
 impl Clustered {
     /// What the node is as a member; none as long as it is none.
     pub(crate) fn member(&self) -> Option<&Arc<member::Member>> {
         self.node.get()?.member()
+    }
+
+    /// Brings this node's replica of a shard up to what its leader has acknowledged by now; says whether it did.
+    pub(crate) fn catch_up(&self, shard: ShardId) -> Later<bool> {
+        #[cfg(feature = "simulated-cluster")]
+        if let Some(peers) = &self.peers {
+            return crate::simulation::catch_up(self, peers, shard);
+        }
+        let member = self.member().cloned();
+        Box::pin(async move {
+            match member {
+                Some(member) => member.catch_up(shard).await.is_ok(),
+                None => false,
+            }
+        })
     }
 
     /// Notes that the record of `key` was found damaged, so that it is mended from other replicas.

@@ -49,8 +49,9 @@ impl Seat {
         self.group.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Has this group from now on, or none.
+    /// Has this group from now on, or none. It may have nothing yet of what the one before had.
     pub fn set_group(&self, group: Option<Group>) {
+        self.fresh.store(0, Ordering::Release);
         *self.group.write().unwrap_or_else(PoisonError::into_inner) = group;
     }
 
@@ -163,5 +164,20 @@ impl Seats {
     pub fn groups(&self) -> impl Iterator<Item = (ShardId, Group)> + '_ {
         let numbers = META_GROUP.0..=ShardCount::MAX.get();
         numbers.map(ShardId).filter_map(|shard| Some((shard, self.seat(shard).group()?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_that_is_made_anew_is_not_fresh() {
+        let seat = Seat::default();
+        assert_eq!(seat.age(), None);
+        seat.note_fresh(clock::monotonic());
+        assert!(seat.age().is_some());
+        seat.set_group(None);
+        assert_eq!(seat.age(), None);
     }
 }

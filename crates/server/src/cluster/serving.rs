@@ -46,6 +46,8 @@ impl Rising {
             seats,
             views: Arc::new(Views::default()),
             runtime: runtime.handle().clone(),
+            #[cfg(feature = "simulated-cluster")]
+            peers: None,
         };
         Ok((Rising { runtime, options, settler }, proposers, clustered))
     }

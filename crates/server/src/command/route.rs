@@ -273,16 +273,14 @@ impl Turn<'_> {
         if let Verdict::Refused(error) = wait(session) {
             return Verdict::Refused(error);
         }
-        let member = cluster.member().cloned();
+        let catching_up = cluster.catch_up(shard);
         let confirmation = Arc::new(Confirmation { shard, state: AtomicU8::new(ASKED) });
         session.waiting.confirmation = Some(Arc::clone(&confirmation));
         let work = async move {
-            match member {
-                Some(member) if member.catch_up(shard).await.is_ok() => {
-                    confirmation.state.store(GIVEN, Ordering::Release);
-                }
+            match catching_up.await {
+                true => confirmation.state.store(GIVEN, Ordering::Release),
                 // Not again at once.
-                _ => tokio::time::sleep(GLANCE).await,
+                false => tokio::time::sleep(GLANCE).await,
             }
         };
         self.server.jobs.await_elsewhere(&cluster.runtime, self.worker(), session, work);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use aryavarth_check::Request;
 use aryavarth_cluster::ShardCount;
@@ -84,6 +85,8 @@ pub struct Habits {
     pub reads: u64,
     /// Of a thousand requests, so many are of keys that expire.
     pub expiring: u64,
+    /// Of a thousand other requests, so many are reads that any replica may answer.
+    pub following: u64,
 }
 
 /// How many subjects of each shard expire.
@@ -126,11 +129,21 @@ impl Client {
                 let words = Words::Until(Terms::any(request, &mut self.random));
                 (Subject::expiring(self.habits.shards, shard, number), request, words)
             } else {
-                let (request, words) = (self.request(), Words::any(&mut self.random));
+                let (request, words) = self.request_in_words();
                 (Subject::new(self.habits.shards, shard, number), request, words)
             };
-            hint = self.ask(&subject, request, words, hint).await;
+            let follows = matches!(words, Words::Stale(_));
+            let told = self.ask(&subject, request, words, hint.filter(|_| !follows)).await;
+            hint = if follows { hint } else { told };
         }
+    }
+
+    fn request_in_words(&mut self) -> (Request, Words) {
+        if self.random.chance(self.habits.following) {
+            let bound = *self.random.pick(&[0, 50, 300, 1_000]);
+            return (Request::Read, Words::Stale(Duration::from_millis(bound)));
+        }
+        (self.request(), Words::any(&mut self.random))
     }
 
     fn request_until(&mut self) -> Request {
@@ -175,7 +188,8 @@ impl Client {
         let name = subject.name.escape_ascii().to_string();
         for _ in 0..ATTEMPTS {
             // What was refused before did not happen.
-            let call = begin(self.number, &subject.name, request, self.trace.now());
+            let since = self.trace.now().saturating_sub(words.staleness());
+            let call = begin(self.number, &subject.name, request, since);
             let Some(node) = hint.or_else(|| self.directory.any(&mut self.random)) else { break };
             let told = self.attempt(node, subject, request, words).await;
             self.trace.note(format_args!("c{} n{node} {name} {request:?}: {told:?}", self.number));

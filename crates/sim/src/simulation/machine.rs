@@ -23,17 +23,19 @@ use aryavarth_server::cluster::reserved::owner;
 use aryavarth_server::config::Reads;
 use aryavarth_server::simulation::{Setup, SimServer};
 
-use super::clients::Running;
+use super::clients::{Directory, Running};
 use super::ledger::{Found, Ledger, Settled};
+use super::peers::Line;
 use super::random::Random;
 use super::trace::Trace;
 use super::watch::{Watch, WatchedStore};
+use super::weather::Air;
 
 /// Bytes of a log read at once.
 const READ_AT_ONCE: u64 = 1 << 20;
 
 /// What all machines of a run have in common.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Surroundings {
     /// What happens.
     pub trace: Trace,
@@ -41,6 +43,10 @@ pub struct Surroundings {
     pub ledger: Ledger,
     /// How nodes reach one another.
     pub network: SimNetwork,
+    /// What is between them.
+    pub air: Air,
+    /// Where they are.
+    pub directory: Directory,
     /// The cluster's times.
     pub timing: Timing,
     /// How many shards there are. Each machine has a replica of all of them.
@@ -229,6 +235,11 @@ impl Machine {
             shards: self.around.shards,
             topology: Arc::clone(&self.around.topology),
             reads: *self.random.pick(&[Reads::Lease, Reads::Lease, Reads::ReadIndex]),
+            peers: Arc::new(Line {
+                node: self.id,
+                air: self.around.air.clone(),
+                directory: self.around.directory.clone(),
+            }),
         }
     }
 

@@ -21,6 +21,7 @@ mod ledger;
 mod machine;
 mod moving;
 mod nemesis;
+mod peers;
 mod random;
 mod reply;
 mod rot;

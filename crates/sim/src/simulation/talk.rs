@@ -91,9 +91,20 @@ pub enum Words {
     Watched(Duration),
     /// With a deadline.
     Until(Terms),
+    /// Of any replica, if what it has is not older than this.
+    Stale(Duration),
 }
 
+/// How much longer a span may be than the slowest clock shows, in thousandths.
+const SLOWNESS: u128 = 1_050;
+
 impl Words {
+    /// By how many microseconds what is read may be older than the request.
+    pub fn staleness(self) -> u64 {
+        let Words::Stale(bound) = self else { return 0 };
+        u64::try_from(bound.as_micros() * SLOWNESS / 1_000).unwrap_or(u64::MAX)
+    }
+
     /// Some words.
     pub fn any(random: &mut Random) -> Words {
         match random.below(3) {
@@ -198,6 +209,9 @@ impl Connection {
         if let (Request::Add(more), Words::Watched(think)) = (request, words) {
             return Ok(self.add_watched(subject, more, think).await?.into());
         }
+        if let Words::Stale(bound) = words {
+            return Ok(self.read_stale(subject, bound).await?.into());
+        }
         if let Words::Until(terms) = words {
             return self.request_until(subject, request, terms).await;
         }
@@ -217,6 +231,20 @@ impl Connection {
             return Err(refusal(text));
         }
         Ok(answer(subject, request, &answers)?.into())
+    }
+
+    /// Reads from this node, whether it leads or not.
+    async fn read_stale(&mut self, subject: &Subject, bound: Duration) -> Result<Answer, Refused> {
+        let bound = bound.as_millis().to_string();
+        let begin = command(&[b"READONLY", b"MAXSTALENESS", bound.as_bytes()]);
+        let mut look = commands(subject, Request::Read, false);
+        look.insert(0, begin);
+        let seen = self.decide(Request::Read, &look).await?;
+        let end = self.decide(Request::Read, &[command(&[b"READWRITE"])]).await?;
+        match end == Reply::Simple("OK".into()) {
+            true => answer(subject, Request::Read, &[seen]),
+            false => Err(Refused::Wrong(format!("READWRITE: {end:?}"))),
+        }
     }
 
     /// Asks for something of a key that expires.

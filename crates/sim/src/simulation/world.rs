@@ -79,10 +79,13 @@ impl World {
         let air = Air::new(random.fork(), trace.clone());
         let network = SimNetwork::new(Arc::new(air.clone()));
         let shards = ShardCount::new(*random.pick(&[1, 2, 3])).expect("few shards are allowed");
+        let directory = Directory::default();
         let around = Surroundings {
             trace: trace.clone(),
             ledger: ledger.clone(),
             network,
+            air: air.clone(),
+            directory: directory.clone(),
             timing: Timing::quick(),
             shards,
             topology: Arc::new(phone_book(shards)),
@@ -99,7 +102,7 @@ impl World {
             reliefs: Vec::new(),
             ledger,
             history: History::default(),
-            directory: Directory::default(),
+            directory,
             around,
             clocks: Clocks::default(),
             moving: None,
@@ -173,6 +176,7 @@ impl World {
             rest: *self.random.pick(&[10, 40, 120]),
             reads: *self.random.pick(&[300, 500]),
             expiring: *self.random.pick(&[0, 200, 400]),
+            following: *self.random.pick(&[0, 200, 400]),
         };
         let clients = 4 + self.random.below(6);
         let mut sent = Vec::new();
