@@ -85,7 +85,7 @@ pub struct Habits {
     pub reads: u64,
     /// Of a thousand requests, so many are of keys that expire.
     pub expiring: u64,
-    /// Of a thousand other requests, so many are reads that any replica may answer.
+    /// Of a thousand reads of other keys, so many may be answered by any replica.
     pub following: u64,
 }
 
@@ -139,11 +139,12 @@ impl Client {
     }
 
     fn request_in_words(&mut self) -> (Request, Words) {
-        if self.random.chance(self.habits.following) {
+        let request = self.request();
+        if request == Request::Read && self.random.chance(self.habits.following) {
             let bound = *self.random.pick(&[0, 50, 300, 1_000]);
-            return (Request::Read, Words::Stale(Duration::from_millis(bound)));
+            return (request, Words::Stale(Duration::from_millis(bound)));
         }
-        (self.request(), Words::any(&mut self.random))
+        (request, Words::any(&mut self.random))
     }
 
     fn request_until(&mut self) -> Request {

@@ -175,8 +175,8 @@ impl World {
             subjects: *self.random.pick(&[2, 4, 8]),
             rest: *self.random.pick(&[10, 40, 120]),
             reads: *self.random.pick(&[300, 500]),
-            expiring: *self.random.pick(&[0, 200, 400]),
-            following: *self.random.pick(&[0, 200, 400]),
+            expiring: *self.random.pick(&[0, 150, 300]),
+            following: *self.random.pick(&[0, 300, 600]),
         };
         let clients = 4 + self.random.below(6);
         let mut sent = Vec::new();
