@@ -408,7 +408,10 @@ impl Recovery<'_> {
             Some((id, last)) if id == segment.id => Ok(last == self.newest),
             // Whatever the checkpoint knew of was synced with it.
             _ if self.checkpointed == Some(self.newest) => Ok(true),
-            _ => Ok(replay::last_sequence(segment)? == Some(self.newest)),
+            _ => match replay::last_sequence(segment) {
+                Err(error) if error.is_damage() => Ok(false),
+                last => Ok(last? == Some(self.newest)),
+            },
         }
     }
 
@@ -468,3 +471,6 @@ impl Recovery<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,7 +52,7 @@ impl Recovery<'_> {
             }
             if let Some(previous) = &open
                 && torn.is_none()
-                && !self.continues(previous, &segment)?
+                && !Self::continues(previous, &segment)?
             {
                 torn = Some((Arc::clone(previous), previous.end()));
             }
@@ -71,7 +71,7 @@ impl Recovery<'_> {
     /// Whether the log goes on in `next` where it ends in `previous`, an open segment: where a whole
     /// end was lost nothing but the sequences tells. A segment without records goes on from
     /// anywhere.
-    fn continues(&self, previous: &Segment, next: &Segment) -> Result<bool> {
+    fn continues(previous: &Segment, next: &Segment) -> Result<bool> {
         let file = next.file();
         let mut scanner = Scanner::new(next, &*file, HEADER_LENGTH, file.length());
         next.set_end(file.length());
@@ -410,15 +410,27 @@ impl Recovery<'_> {
     }
 }
 
-/// The sequence of the last record of a segment whose end is known.
+/// The sequence of the last record of a segment whose end is known. What is damaged before it, where the
+/// checkpoint covers the segment, is left to whoever reads it.
+///
+/// # Errors
+/// [`Error::Damaged`] if it is that record which is.
 pub(super) fn last_sequence(segment: &Segment) -> Result<Option<Sequence>> {
     let file = segment.file();
     let mut scanner = Scanner::new(segment, &*file, HEADER_LENGTH, segment.end());
-    let mut last = None;
-    while let Step::Record { record, .. } = scanner.step()? {
-        last = Some(record.sequence);
+    let (mut last, mut damage) = (None, None);
+    loop {
+        match scanner.step()? {
+            Step::Record { record, .. } => (last, damage) = (Some(record.sequence), None),
+            Step::Bad(why) => {
+                let place = scanner.offset();
+                damage = Some(Error::damaged(&segment.path, place, why.describe()));
+                let behind = scanner.behind_damage()?;
+                scanner.seek(behind);
+            }
+            Step::End => return damage.map_or(Ok(last), Err),
+        }
     }
-    Ok(last)
 }
 
 /// Writes what stands in a file once more. If the last process met a failed sync, the system may
