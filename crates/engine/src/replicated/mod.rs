@@ -132,9 +132,8 @@ impl ReplicatedLog {
     /// # Errors
     /// [`Error::NoReplica`].
     pub fn state(&self) -> Result<ReplicatedState> {
-        let tables = self.store.core().replicas.lock();
-        let log = tables.shards.get(&self.shard).filter(|log| log.is_here());
-        let log = log.ok_or(Error::NoReplica { shard: self.shard })?;
+        let mut tables = self.store.core().replicas.lock();
+        let log = tables.here(self.shard)?;
         Ok(ReplicatedState {
             vote: (!log.state.vote.is_empty()).then(|| log.state.vote.clone()),
             purged: log.state.purged,
@@ -206,9 +205,8 @@ impl ReplicatedLog {
     /// # Errors
     /// [`Error::NoReplica`].
     pub fn id_at(&self, index: EntryIndex) -> Result<Option<EntryId>> {
-        let tables = self.store.core().replicas.lock();
-        let log = tables.shards.get(&self.shard).filter(|log| log.is_here());
-        let log = log.ok_or(Error::NoReplica { shard: self.shard })?;
+        let mut tables = self.store.core().replicas.lock();
+        let log = tables.here(self.shard)?;
         Ok(log.place(index).map(|place| place.id))
     }
 
@@ -226,9 +224,8 @@ impl ReplicatedLog {
         core.check_open()?;
         let mut bytes = 0;
         let places: Vec<Place> = {
-            let tables = core.replicas.lock();
-            let log = tables.shards.get(&self.shard).filter(|log| log.is_here());
-            let log = log.ok_or(Error::NoReplica { shard: self.shard })?;
+            let mut tables = core.replicas.lock();
+            let log = tables.here(self.shard)?;
             let fits = |place: &&Place| {
                 bytes += place.length;
                 bytes <= max_bytes || bytes == place.length

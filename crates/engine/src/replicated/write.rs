@@ -89,7 +89,7 @@ fn write(appender: &mut Appender, lines: &[Line<'_>]) -> Result<Written> {
 
 impl Tables {
     /// The log of a shard that has a replica here.
-    fn here(&mut self, shard: ShardId) -> Result<&mut super::tables::ShardLog> {
+    pub(super) fn here(&mut self, shard: ShardId) -> Result<&mut super::tables::ShardLog> {
         let log = self.shards.get_mut(&shard).filter(|log| log.is_here());
         log.ok_or(Error::NoReplica { shard })
     }
