@@ -69,7 +69,7 @@ pub use names::LOGS;
 pub use options::{Create, Durability, Maintenance, Options};
 pub use recovery::{OnDamage, RecoveryReport};
 pub use replicated::{
-    LoggedEntry, LoggedPayload, NewEntry, Payload, ReplicatedLog, ReplicatedState,
+    LoggedEntry, LoggedPayload, NewEntry, Payload, Pledge, ReplicatedLog, ReplicatedState,
 };
 pub use store::backup::{BackupReport, restore};
 pub use store::batch::WriteBatch;

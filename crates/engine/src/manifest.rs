@@ -27,10 +27,10 @@
 
 use std::path::Path;
 
-use crate::disk::{Access, Disk};
+use crate::disk::{Disk, read_file, replace_file};
 use crate::error::{Error, Result};
 use crate::ids::{SegmentId, Sequence, UnixMillis};
-use crate::names::{FORMAT_VERSION, MANIFEST_MAGIC, Names, temporary};
+use crate::names::{FORMAT_VERSION, MANIFEST_MAGIC, Names};
 
 const HEADER_LENGTH: usize = 64;
 const ENTRY_LENGTH: usize = 32;
@@ -188,13 +188,8 @@ impl Manifest {
     /// As [`decode`](Manifest::decode), and the machine's own.
     pub fn load(disk: &dyn Disk, names: &Names) -> Result<Option<Manifest>> {
         let path = names.manifest();
-        let file = match disk.open(&path, Access::ReadOnly) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("open", &path, error)),
-        };
-        let bytes = file.read_copy(0, file.length() as usize);
-        Manifest::decode(&bytes.map_err(|e| Error::io("read", &path, e))?, &path).map(Some)
+        let bytes = read_file(disk, &path)?;
+        bytes.map(|bytes| Manifest::decode(&bytes, &path)).transpose()
     }
 
     /// Replaces the manifest on disk; durable when this returns.
@@ -202,29 +197,8 @@ impl Manifest {
     /// # Errors
     /// The machine's own. Then the old one or the new one is there, and which is not known.
     pub fn save(&self, disk: &dyn Disk, names: &Names) -> Result<()> {
-        let path = names.manifest();
-        replace_file(disk, &path, &self.encode())?;
-        disk.sync_directory(names.logs()).map_err(|e| Error::io("sync", names.logs(), e))
+        replace_file(disk, &names.manifest(), &self.encode())
     }
-}
-
-/// Writes `bytes` to `path` in one step: under another name, synced, then renamed.
-fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = temporary(path);
-    match disk.remove(&temporary) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Error::io("remove", &temporary, error));
-        }
-        _ => {}
-    }
-    let length = bytes.len() as u64;
-    let file = disk
-        .open(&temporary, Access::CreateNew { capacity: length })
-        .map_err(|e| Error::io("create", &temporary, e))?;
-    file.allocate(length).map_err(|e| Error::io("extend", &temporary, e))?;
-    file.write_at(0, bytes).map_err(|e| Error::io("write", &temporary, e))?;
-    file.sync().map_err(|e| Error::io("sync", &temporary, e))?;
-    disk.rename(&temporary, path).map_err(|e| Error::io("rename", &temporary, e))
 }
 
 #[cfg(test)]

@@ -77,7 +77,12 @@ impl EngineStore {
     pub fn clear(&self, shard: ShardId) -> Result<()> {
         self.remove(shard, self.newest()?)?;
         self.empty().insert(shard);
-        Ok(())
+        self.store.note_cleared(shard)
+    }
+
+    /// The shards that had a replica here of which keys may be left: their removal was cut off.
+    pub fn left_behind(&self) -> Vec<ShardId> {
+        self.store.left_behind()
     }
 
     fn empty(&self) -> MutexGuard<'_, BTreeSet<ShardId>> {

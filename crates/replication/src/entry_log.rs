@@ -13,8 +13,8 @@ use std::ops::Range;
 
 use aryavarth::Result;
 pub use aryavarth::{
-    EntryId, EntryIndex, LoggedEntry, LoggedPayload, NewEntry, Payload, ReplicatedState, ShardId,
-    Term,
+    EntryId, EntryIndex, LoggedEntry, LoggedPayload, NewEntry, Payload, Pledge, ReplicatedState,
+    ShardId, Term,
 };
 
 /// The log of one shard. A cheap handle: all calls may come from several threads at once.
@@ -78,7 +78,7 @@ pub trait EntryLog: Send + Sync + 'static {
     /// If the store is fenced or full.
     fn reset(&self, base: EntryId, config: &[u8]) -> Result<()>;
 
-    /// The replica is gone from this node.
+    /// The replica is gone from this node. What it gave its word for binds the next one, see [`Pledge`].
     ///
     /// # Errors
     /// If the store is fenced or full.

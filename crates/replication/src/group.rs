@@ -85,15 +85,6 @@ pub enum ReadPolicy {
     ReadIndex,
 }
 
-/// Members that are taken out of the voters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Removed {
-    /// They stay as learners.
-    BecomeLearners,
-    /// They leave.
-    Leave,
-}
-
 /// The span in which no other node can lead. Look at it before a read and again after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -412,21 +403,31 @@ impl Group {
     }
 
     /// Makes these the voters, by way of a change on which the old and the new ones agree. Each must be
-    /// a member already.
+    /// a member already; voters that are not among them leave the group.
     ///
     /// # Errors
     /// [`Error::NotLeader`], [`Error::Change`], [`Error::Unknown`].
-    pub fn set_voters<'a>(
-        &'a self,
-        voters: &'a BTreeSet<NodeId>,
-        removed: Removed,
-    ) -> BoxFuture<'a, Result<()>> {
+    pub fn set_voters<'a>(&'a self, voters: &'a BTreeSet<NodeId>) -> BoxFuture<'a, Result<()>> {
+        let voters: BTreeSet<u64> = voters.iter().map(|node| node.0).collect();
         Box::pin(async move {
-            let voters: BTreeSet<u64> = voters.iter().map(|node| node.0).collect();
-            let retain = removed == Removed::BecomeLearners;
-            self.0.raft.change_membership(ChangeMembers::ReplaceAllVoters(voters), retain).await?;
+            self.0.raft.change_membership(ChangeMembers::ReplaceAllVoters(voters), false).await?;
             Ok(())
         })
+    }
+
+    /// On the leader: completes a change of the voters of which only the first half is committed, as old and new
+    /// ones must agree until it is: whoever began it does not lead any more, or was kept from going on.
+    ///
+    /// # Errors
+    /// As [`set_voters`](Group::set_voters).
+    pub async fn finish_change(&self) -> Result<()> {
+        let goal = {
+            let metrics = self.0.metrics.borrow_watched();
+            let sets = metrics.committed_membership_config.membership().get_joint_config();
+            (sets.len() > 1).then(|| sets.last().cloned()).flatten()
+        };
+        let Some(goal) = goal else { return Ok(()) };
+        self.set_voters(&goal.into_iter().map(NodeId).collect()).await
     }
 
     /// Takes a learner out.

@@ -27,7 +27,7 @@ use crate::runtime::{self, Moment};
 use crate::snapshot::{Incoming, SnapshotData};
 use crate::store::NodeStore;
 use crate::types::{ShardRaft, SnapshotMeta, StoredMembership, Vote, log_id};
-use crate::{membership, wire};
+use crate::{membership, pledge, wire};
 
 /// Answers that wait for the transport.
 const ANSWERS: usize = 256;
@@ -222,6 +222,14 @@ impl Listener {
         Ok(forwarded.answer(from, body).await)
     }
 
+    /// What somebody is told who is no node yet.
+    pub async fn introduced(&self, stranger: Incarnation, body: Bytes) -> Result<Bytes, Status> {
+        let Some(forwarded) = &self.forwarded else {
+            return Err(Status::unimplemented("this node lets nobody in"));
+        };
+        Ok(forwarded.introduced(stranger, body).await)
+    }
+
     async fn next_part(
         &self,
         parts: &mut impl Parts,
@@ -296,6 +304,9 @@ async fn vote(seat: &Seat, request: proto::VoteRequest, kind: VoteKind) -> answe
         && Moment::now() < until
     {
         return unavailable("started just now: another leader may still count on this node");
+    }
+    if seat.log.state().pledge.is_some_and(|pledge| pledge::forbids(&pledge, &request)) {
+        return unavailable("an earlier replica here has promised otherwise");
     }
     let response = match kind {
         VoteKind::Real => seat.raft.vote(request).await,
@@ -377,10 +388,7 @@ impl peer_server::Peer for Listener {
     ) -> Result<Response<proto::ForwardReply>, Status> {
         let stranger = self.passport.check_stranger(request.metadata());
         let stranger = stranger.map_err(Refusal::into_status)?;
-        let Some(forwarded) = &self.forwarded else {
-            return Err(Status::unimplemented("this node lets nobody in"));
-        };
-        let body = forwarded.introduced(stranger.incarnation, request.into_inner().body).await;
+        let body = self.introduced(stranger.incarnation, request.into_inner().body).await?;
         Ok(self.signed(stranger, proto::ForwardReply { body }))
     }
 }

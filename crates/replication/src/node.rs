@@ -21,6 +21,7 @@ use crate::group::{Group, Surroundings};
 use crate::identity::{Identity, NOBODY, NodeId, PROTOCOL, Passport, Roster, Secret};
 use crate::listener::{Forwarded, Listener, Seats};
 use crate::peers::{CONNECTION_WINDOW, MAX_MESSAGE, Peers, STREAM_WINDOW, failure};
+use crate::pledge;
 use crate::proto;
 use crate::proto::peer_server::PeerServer;
 use crate::runtime;
@@ -136,7 +137,7 @@ impl Node {
             })?;
             let around = Surroundings { node: me, store, syncer, peers, timing };
             let node = Node::new(passport, around, config.listen);
-            network.open(me, host, node.listener(forwarded));
+            network.open(me, config.listen.to_string(), host, node.listener(forwarded));
             node.open_all().await?;
             Ok(node)
         })
@@ -258,6 +259,7 @@ impl Node {
             self.seats.remove(shard);
             self.groups.lock().unwrap_or_else(PoisonError::into_inner).remove(&shard);
             group.stop().await;
+            pledge::renew(group.log().as_ref())?;
             group.log().forget()?;
             Ok(self.around.syncer.sync().await?)
         })

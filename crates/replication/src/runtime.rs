@@ -126,7 +126,7 @@ where
 ///
 /// # Errors
 /// If it panicked.
-pub(crate) async fn blocking<T: Send + 'static>(
+pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, tokio::task::JoinError> {
     #[cfg(feature = "simulation")]

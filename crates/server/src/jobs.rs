@@ -132,7 +132,7 @@ impl Jobs {
         reply: impl Future<Output = Vec<u8>> + Send + 'static,
     ) {
         let (client, worker) = (session.client.id, Arc::clone(worker));
-        tasks::spawn(runtime, async move {
+        tasks::begin(runtime, async move {
             let reply = reply.await;
             worker.send(Message::Done(JobDone { client, reply }));
         });

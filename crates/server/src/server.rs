@@ -19,7 +19,7 @@ use crate::admin::Admin;
 use crate::clients::{Client, Clients, Origin};
 use crate::clock;
 use crate::cluster::{
-    Clustered, NodeError, Rising, Start, open_or_replace, refuse_directory_of_node,
+    Clustered, Home, NodeError, Rising, Start, open_or_replace, refuse_directory_of_node,
 };
 use crate::command::table::CommandSpec;
 use crate::command::{self, CommandError};
@@ -181,8 +181,8 @@ impl Running {
         // Until here it can be asked how far the end is.
         drop(self.admin);
         closed?;
-        match self.server.ended_because.get() {
-            Some(why) => Err(NodeError::Refused(why.clone()).into()),
+        match self.server.ended_because() {
+            Some(why) => Err(NodeError::Refused(why.to_owned()).into()),
             None => Ok(()),
         }
     }
@@ -261,19 +261,20 @@ pub(crate) fn assemble(
     start: &Start,
 ) -> Result<(Arc<Server>, Option<Rising>)> {
     // The server's own committer waits for the disk, so the store need not.
+    let home = Home::on(Arc::clone(&disk), &config.dir);
     let options = config.store_options().durability(Durability::Os).disk(disk);
     let store = match config.cluster {
-        Switch::Yes => open_or_replace(&config, options, start)?,
+        Switch::Yes => open_or_replace(&home, &config, options, start)?,
         Switch::No => KvStore::open_with(&config.dir, options)?,
     };
     let durability = Arc::new(DurabilityPolicy::new(config.durability));
     let log_metrics = Arc::new(LogMetrics::default());
     let queue = Arc::new(Queue::new(Arc::clone(&log_metrics)));
     let (rising, proposers, cluster) = if config.cluster == Switch::Yes {
-        let (rising, proposers, cluster) = Rising::new(&config, &log_metrics)?;
+        let (rising, proposers, cluster) = Rising::new(home, &config, &log_metrics)?;
         (Some(rising), proposers, Some(cluster))
     } else {
-        refuse_directory_of_node(&config.dir, &store)?;
+        refuse_directory_of_node(&home, &store)?;
         let log = LocalLog::new(store.clone(), Arc::clone(&durability), Arc::clone(&queue));
         (None, Proposers::new(Routing::One, [Arc::new(log) as Arc<dyn Log>]), None)
     };
@@ -467,6 +468,11 @@ impl Server {
     pub fn end_because(&self, why: &str) {
         let _ = self.ended_because.set(why.to_owned());
         self.end();
+    }
+
+    /// Why it ends, if nobody asked for it.
+    pub fn ended_because(&self) -> Option<&str> {
+        self.ended_because.get().map(String::as_str)
     }
 
     /// Does what a signal asks for.

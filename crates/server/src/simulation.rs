@@ -1,29 +1,32 @@
-//! A server of a simulated cluster: all of it that is between a client's bytes and the groups.
+//! A node of a simulated cluster with its server: all of it that is between a client's bytes and the disk.
 //!
 //! ```text
-//!  ClientEnd ═ Wire ═▶ worker ─▶ commands ─▶ lanes ─▶ RaftLog ─▶ groups, given by the simulator
-//!     a task of the machine ┘     seats, views ◀── who leads    └─▶ settler, a task of the machine
+//!  ClientEnd ═ Wire ═▶ worker ─▶ commands ─▶ lanes ─▶ RaftLog ─▶ groups ─▶ Watcher ─▶ the store
+//!     a task of the machine ┘     seats, views ◀── who leads ┘└─▶ settler, a task of the machine
+//!                                      ClusterNode: pulses, reconciler, replicas, mending … ◀═ SimNetwork
 //! ```
-//!
-//! What is not here is the server's part in placing replicas: the simulator makes groups and moves them.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 
 use aryavarth::KvStore;
-use aryavarth_cluster::{NodeId, ShardCount, ShardId, Topology};
-use aryavarth_replication::simulation::Host;
-use aryavarth_replication::{EntryIndex, Group};
+use aryavarth_cluster::{Address, NodeId, ShardId, Topology};
+use aryavarth_replication::simulation::{Host, SimNetwork};
+use aryavarth_replication::{
+    EngineStore, Forwarded, Group, Node, NodeConfig, NodeStore, Secret, Timing,
+};
 use tokio::sync::Notify;
 
 pub use crate::net::ClientEnd;
 
 use crate::clients::Origin;
-use crate::cluster::clocks::{self, TimeMarks};
-use crate::cluster::member::PROMPT;
-use crate::cluster::serving::{lanes, settle};
-use crate::cluster::{ClusterView, Clustered, Later, NodeError, Seats, Views, following};
-use crate::config::{Config, Reads, Sources, Switch};
+use crate::cluster::serving::{ServerHost, lanes, settle};
+use crate::cluster::{
+    ClusterNode, ClusterOptions, Clustered, Home, NodeError, Seats, Start, Surroundings, Views,
+    Wish,
+};
+use crate::config::{Config, Sources};
 use crate::error::{Error, Result};
 use crate::metrics::LogMetrics;
 use crate::net::{Message, Socket, Wire, serve_simulated};
@@ -31,72 +34,81 @@ use crate::proposer::{DurabilityPolicy, Queue};
 use crate::server::{Parts, Server, put_together};
 use crate::tls::{self, Tls};
 
-/// How a server asks other nodes.
-pub trait Peers: fmt::Debug + Send + Sync {
-    /// Asks the leader of a shard for an entry at or after all that it has acknowledged.
-    fn read_index(&self, leader: NodeId, shard: ShardId) -> Later<Option<EntryIndex>>;
+/// Whoever watches what the groups of a node do to their logs.
+pub trait Watcher: fmt::Debug + Send + Sync {
+    /// A node begins on a store: what its groups are to have instead.
+    ///
+    /// # Errors
+    /// Why it may not begin.
+    fn watch(
+        &self,
+        node: NodeId,
+        store: &EngineStore,
+    ) -> std::result::Result<Arc<dyn NodeStore>, String>;
 }
 
-/// As [`Clustered::catch_up`].
-pub(crate) fn catch_up(cluster: &Clustered, peers: &Arc<dyn Peers>, shard: ShardId) -> Later<bool> {
-    let (seats, peers) = (Arc::clone(&cluster.seats), Arc::clone(peers));
-    let leader = cluster.views.newest().leaders.get(&shard).copied();
-    Box::pin(async move {
-        let (Some(group), Some(leader)) = (seats.seat(shard).group(), leader) else { return false };
-        let asking = async {
-            let asking = tokio::time::timeout(PROMPT, peers.read_index(leader, shard));
-            asking.await.ok().flatten().ok_or(NodeError::NoLeader)
-        };
-        following::catch_up(seats.seat(shard), &group, asking).await.is_ok()
-    })
+/// What a node has instead of the machine's own.
+#[derive(Clone, Debug)]
+pub struct Simulated {
+    /// How it reaches others.
+    pub network: SimNetwork,
+    /// Who watches it.
+    pub watcher: Arc<dyn Watcher>,
+}
+
+impl Simulated {
+    /// As [`Node::start`].
+    pub(crate) async fn start(
+        &self,
+        config: NodeConfig,
+        store: &EngineStore,
+        forwarded: Option<Arc<dyn Forwarded>>,
+    ) -> std::result::Result<Node, NodeError> {
+        let watched = self.watcher.watch(config.identity.node, store);
+        let watched = watched.map_err(NodeError::Refused)?;
+        Ok(Node::start_simulated(config, watched, forwarded, &self.network).await?)
+    }
 }
 
 /// What a server is told at its start.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// Its node.
-    pub node: NodeId,
-    /// How many shards the cluster has.
-    pub shards: ShardCount,
-    /// Where clients find the nodes.
-    pub topology: Arc<Topology>,
-    /// How it makes sure that it leads before it answers a read.
-    pub reads: Reads,
-    /// How it asks other nodes.
-    pub peers: Arc<dyn Peers>,
+    /// Its directory.
+    pub home: Home,
+    /// Its settings.
+    pub config: Config,
+    /// Where other nodes reach it.
+    pub peer: SocketAddr,
+    /// Where clients reach it.
+    pub client: Address,
+    /// The cluster's times.
+    pub timing: Timing,
+    /// How it comes to its cluster.
+    pub start: Start,
+    /// What is around it.
+    pub simulated: Simulated,
 }
 
 /// A server on a simulated machine.
 pub struct SimServer {
     server: Arc<Server>,
-    seats: Arc<Seats>,
-    known: Arc<Known>,
-    clocks: Arc<TimeMarks>,
     bell: Arc<Notify>,
 }
 
-/// What the server knows of the cluster.
-struct Known {
-    views: Arc<Views>,
-    newest: Mutex<ClusterView>,
-}
-
 impl SimServer {
-    /// A server in front of `store`, on the machine that is current. It has no groups yet.
+    /// A server in front of `store`, on the machine that is current. As in [`ClusterNode::start`] it is a member when
+    /// this returns, if it was one or founds a cluster; else it goes on trying to become one.
     ///
     /// # Errors
-    /// The system's.
+    /// What keeps it from serving.
     ///
     /// # Panics
     /// If no machine is current.
-    pub fn start(store: KvStore, setup: &Setup) -> Result<SimServer> {
-        let host = Host::current().expect("a simulated server is started on its machine");
-        let mut config = Config::default();
-        (config.cluster, config.io_threads, config.reads) = (Switch::Yes, 1, setup.reads);
+    pub async fn start(store: KvStore, setup: Setup) -> Result<SimServer> {
+        let machine = Host::current().expect("a simulated server is started on its machine");
+        let Setup { home, config, peer, client, timing, start, simulated } = setup;
         let tls = Tls::new(tls::load(&config)?);
         let (seats, views) = (Arc::new(Seats::default()), Arc::new(Views::default()));
-        seats.set_shards(setup.shards);
-        let clocks = Arc::new(TimeMarks::new(store.clone(), Arc::clone(&seats)));
         let log_metrics = Arc::new(LogMetrics::default());
         let (proposers, settler) = lanes(&seats, &log_metrics);
         let clustered = Clustered {
@@ -104,10 +116,9 @@ impl SimServer {
             seats: Arc::clone(&seats),
             views: Arc::clone(&views),
             runtime: tokio::runtime::Handle::current(),
-            peers: Some(Arc::clone(&setup.peers)),
         };
         let parts = Parts {
-            store,
+            store: store.clone(),
             proposers,
             cluster: Some(clustered),
             durability: Arc::new(DurabilityPolicy::new(config.durability)),
@@ -115,42 +126,71 @@ impl SimServer {
             log_metrics,
         };
         let server = put_together(parts, config, &Sources::default(), tls)?;
-        let bell = serve_simulated(&server, &host).map_err(Error::io("make an event loop"))?;
-        host.spawn(settle(settler, &server));
-        host.spawn(keep(Arc::clone(&clocks)));
-        let newest = ClusterView {
-            myself: Some(setup.node),
-            topology: Some(Arc::clone(&setup.topology)),
-            ..ClusterView::default()
+        let bell = serve_simulated(&server, &machine).map_err(Error::io("make an event loop"))?;
+        machine.spawn(settle(settler, &server));
+        let options = ClusterOptions {
+            home,
+            peer,
+            client,
+            zone: None,
+            secret: Secret::new("simulation"),
+            tls: None,
+            timing,
+            simulated: Some(simulated),
         };
-        let known = Arc::new(Known { views, newest: Mutex::new(newest) });
-        Ok(SimServer { server, seats, known, clocks, bell })
+        let host = Arc::new(ServerHost(Arc::downgrade(&server)));
+        let around = Surroundings { options: Arc::new(options), store, seats, views, host };
+        let node = ClusterNode::start_simulated(around, start).await?;
+        if let Some(cluster) = &server.cluster {
+            // It is started once.
+            let _ = cluster.node.set(node);
+        }
+        Ok(SimServer { server, bell })
     }
 
-    /// Gives a group its seat, and follows who leads it.
+    fn node(&self) -> Option<&Arc<ClusterNode>> {
+        self.server.cluster.as_ref()?.node.get()
+    }
+
+    /// Its id; none as long as it belongs to no cluster.
+    pub fn id(&self) -> Option<NodeId> {
+        Some(self.node()?.member()?.id())
+    }
+
+    /// The newest topology that it has heard of.
+    pub fn topology(&self) -> Option<Arc<Topology>> {
+        self.node()?.member()?.topology()
+    }
+
+    /// The group of a shard, if it is on this node.
+    pub fn group(&self, shard: ShardId) -> Option<Group> {
+        self.server.cluster.as_ref()?.seats.seat(shard).group()
+    }
+
+    /// What failed, if its store takes no more writes.
+    pub fn failure(&self) -> Option<aryavarth::Error> {
+        self.node()?.member()?.failure()
+    }
+
+    /// Why it wants its process to end, if it does.
+    pub fn ended_because(&self) -> Option<&str> {
+        self.server.ended_because()
+    }
+
+    /// Has a wish of an operator granted.
     ///
-    /// # Panics
-    /// If no machine is current.
-    pub fn seat(&self, group: Group) {
-        let host = Host::current().expect("a group is on the machine of its node");
-        self.seats.seat(group.shard()).set_group(Some(group.clone()));
-        let (clocks, known) = (Arc::clone(&self.clocks), Arc::clone(&self.known));
-        host.spawn(async move {
-            let mut leadership = group.leadership();
-            loop {
-                let now = leadership.borrow_and_update().clone();
-                // A shard whose mark is on a damaged place is not led.
-                if now.ready {
-                    let _ = clocks.take_over(&group, now.term.0).await;
-                }
-                if let Some(leader) = &now.leader {
-                    known.leads(&group, leader.node);
-                }
-                if leadership.changed().await.is_err() {
-                    return;
-                }
-            }
-        });
+    /// # Errors
+    /// Why it was not.
+    pub async fn wish(&self, wish: Wish) -> std::result::Result<(), NodeError> {
+        let node = self.node().ok_or(NodeError::NoCluster)?;
+        node.ask_wish(wish).await
+    }
+
+    /// Hands over all that it leads, as before a clean end.
+    pub async fn hand_over(&self) {
+        if let Some(member) = self.node().and_then(|node| node.member()) {
+            member.hand_all_over().await;
+        }
     }
 
     /// A new connection to it.
@@ -161,20 +201,5 @@ impl SimServer {
         worker.connections().fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         worker.send(Message::Connection(Socket::Wire(wire), origin));
         client
-    }
-}
-
-async fn keep(clocks: Arc<TimeMarks>) {
-    loop {
-        tokio::time::sleep(clocks::INTERVAL).await;
-        clocks.keep().await;
-    }
-}
-
-impl Known {
-    fn leads(&self, group: &Group, leader: NodeId) {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        newest.leaders.insert(group.shard(), leader);
-        self.views.publish(newest.clone());
     }
 }

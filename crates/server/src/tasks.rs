@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 /// Begins a task.
-pub(crate) fn spawn<T>(threads: &Handle, task: T) -> JoinHandle<T::Output>
+pub(crate) fn begin<T>(threads: &Handle, task: T) -> JoinHandle<T::Output>
 where
     T: Future + Send + 'static,
     T::Output: Send + 'static,
@@ -16,4 +16,21 @@ where
         return host.spawn(task);
     }
     threads.spawn(task)
+}
+
+/// Begins a task beside the one that runs.
+pub(crate) fn spawn<T>(task: T) -> JoinHandle<T::Output>
+where
+    T: Future + Send + 'static,
+    T::Output: Send + 'static,
+{
+    begin(&Handle::current(), task)
+}
+
+/// Waits until all of them have ended, in whatever way.
+pub(crate) async fn all<T>(tasks: Vec<JoinHandle<T>>) {
+    for task in tasks {
+        // One that panicked has told of it.
+        let _ = task.await;
+    }
 }

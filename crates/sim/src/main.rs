@@ -28,7 +28,7 @@ struct Arguments {
     /// One seed.
     #[arg(long)]
     seed: Option<u64>,
-    /// Print all that happens.
+    /// Print all that happens, and what nodes write to their logs.
     #[arg(long)]
     print: bool,
     /// A bug to be planted.
@@ -60,6 +60,10 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let seeds = arguments.seed.map_or(arguments.seeds.clone(), |seed| seed..seed + 1);
     let events = if arguments.print { Events::Printed } else { Events::Hashed };
+    if arguments.print {
+        let nodes = tracing_subscriber::fmt().with_target(false).without_time();
+        nodes.with_ansi(false).with_writer(std::io::stderr).init();
+    }
     let next = AtomicU64::new(seeds.start);
     let outcomes: Mutex<Vec<Outcome>> = Mutex::default();
     std::thread::scope(|scope| {

@@ -3,6 +3,7 @@
 //! | seen | next |
 //! |---|---|
 //! | the outcome's voters | forget learners that are left, then `FinishMove` |
+//! | voters that are neither those of before, nor the outcome, nor both | give it up: the topology is wrong about the group |
 //! | it can't succeed, nobody new votes | forget the new learners, then `AbortMove` |
 //! | somebody new is not a learner yet | `AddLearner`, or wait until it can be reached |
 //! | somebody new is behind | wait |
@@ -37,7 +38,10 @@ impl Course<'_> {
                 None => Step::Log(Change::FinishMove { shard, step }),
             });
         }
-        if self.is_hopeless(&outcome) {
+        let before = &self.group.voters;
+        let both: NodeSet = before.union(&outcome).copied().collect();
+        let is_known = self.sight.voters == *before || self.sight.voters == both;
+        if !is_known || self.is_hopeless(&outcome) {
             return Some(self.back());
         }
         let fresh = || self.step.add.iter().copied().filter(|n| !self.sight.voters.contains(n));
@@ -52,7 +56,6 @@ impl Course<'_> {
             return Some(Step::ChangeVoters { shard, voters: outcome });
         }
         if outcome.is_disjoint(&self.sight.voters) {
-            let both: NodeSet = self.sight.voters.union(&outcome).copied().collect();
             let reached = self.view.observed.reaches_majority(&both);
             return reached.then_some(Step::ChangeVoters { shard, voters: both });
         }

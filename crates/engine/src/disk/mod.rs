@@ -24,8 +24,10 @@ mod map;
 mod os;
 #[cfg(any(test, feature = "simulation"))]
 pub mod sim;
+mod whole;
 
 pub use os::{Courtesy, OsDisk};
+pub use whole::{read_file, replace_file};
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -35,7 +35,8 @@ use crate::reclaim::pin;
 use crate::record::Kind;
 use crate::store::KvStore;
 use crate::store::batch::WriteBatch;
-use codec::{Carries, Head};
+pub use codec::Pledge;
+use codec::{Carries, Head, Presence};
 use tables::Place;
 
 /// What an entry carries.
@@ -93,6 +94,8 @@ pub struct ReplicatedState {
     pub applied: Option<EntryId>,
     /// The newest configuration that was applied, and the entry it came with.
     pub config: Option<(EntryId, Vec<u8>)>,
+    /// What earlier replicas of the shard on this node gave their word for.
+    pub pledge: Option<Pledge>,
 }
 
 /// The replicated log of one shard.
@@ -111,6 +114,26 @@ impl KvStore {
     pub fn replicated(&self, shard: ShardId) -> Result<ReplicatedLog> {
         self.core().make_replica(shard)?;
         Ok(ReplicatedLog { store: self.clone(), shard })
+    }
+
+    /// Whether there is a replicated log here, or was one.
+    pub fn is_replicated(&self) -> bool {
+        self.core().replicas.in_use()
+    }
+
+    /// The shards that had a replicated log here, and may still have keys.
+    pub fn left_behind(&self) -> Vec<ShardId> {
+        let tables = self.core().replicas.lock();
+        let gone = tables.shards.iter().filter(|(_, log)| log.state.presence == Presence::Gone);
+        gone.map(|(shard, _)| *shard).collect()
+    }
+
+    /// Notes that no keys are left of a shard that had a replicated log here. Not synced.
+    ///
+    /// # Errors
+    /// If the store is fenced or full.
+    pub fn note_cleared(&self, shard: ShardId) -> Result<()> {
+        self.core().note_cleared(shard)
     }
 
     /// The shards that have a replicated log here.
@@ -141,6 +164,7 @@ impl ReplicatedLog {
             committed: log.state.committed,
             applied: log.applied,
             config: log.state.config.clone(),
+            pledge: log.state.pledge.clone(),
         })
     }
 

@@ -118,7 +118,9 @@ impl Replayed {
         }
         let due = committed.map_or_else(Vec::new, |index| self.commit(shard, index));
         let dropped = match (presence, purged) {
-            (Presence::Gone, _) => self.tables.drop_until(shard, EntryIndex(u64::MAX)),
+            (Presence::Gone | Presence::Cleared, _) => {
+                self.tables.drop_until(shard, EntryIndex(u64::MAX))
+            }
             (Presence::Here, Some(purged)) => self.tables.drop_until(shard, purged.index),
             (Presence::Here, None) => Vec::new(),
         };

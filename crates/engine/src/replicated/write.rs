@@ -104,11 +104,11 @@ impl Core {
         if tables.shards.get(&shard).is_some_and(|log| log.is_here()) {
             return Ok(());
         }
-        // What was dead stays dead.
-        let gone = tables.shards.get(&shard);
-        let dead = gone.map_or_else(Vec::new, |log| log.state.dead.clone());
+        // What was dead stays dead, and what was promised stays promised.
+        let gone = tables.shards.get(&shard).map(|log| log.state.clone()).unwrap_or_default();
+        let state = State { dead: gone.dead, pledge: gone.pledge, ..State::default() };
         self.replicas.begin_use();
-        self.write_state(&mut appender, &mut tables, shard, State { dead, ..State::default() })?;
+        self.write_state(&mut appender, &mut tables, shard, state)?;
         tables.shards.entry(shard).or_default().applied = None;
         drop((tables, appender));
         self.after_write();
@@ -420,7 +420,7 @@ impl Core {
             codec::check_length("configuration", bytes.len(), MAX_CONFIG_LENGTH)?;
         }
         let config = config.map(|(id, bytes)| (id, bytes.to_vec()));
-        self.end_entries(shard, |state| {
+        self.end_entries(shard, |state, _| {
             state.purged = Some(base);
             state.committed = Some(base);
             state.config = config;
@@ -432,20 +432,39 @@ impl Core {
     }
 
     pub(super) fn forget_replica(&self, shard: ShardId) -> Result<()> {
-        self.end_entries(shard, |state| {
+        self.end_entries(shard, |state, last| {
             // What was applied stays applied, whoever reads the log again.
             *state = State {
                 presence: Presence::Gone,
                 dead: std::mem::take(&mut state.dead),
                 committed: state.committed,
+                pledge: Some(state.pledged(last)),
                 ..State::default()
             };
         })
     }
 
+    pub(super) fn note_cleared(&self, shard: ShardId) -> Result<()> {
+        self.check_open()?;
+        let (mut appender, mut tables) = (self.appender(), self.replicas.lock());
+        let gone = tables.shards.get(&shard).map(|log| log.state.clone());
+        let Some(state) = gone.filter(|state| state.presence == Presence::Gone) else {
+            return Ok(());
+        };
+        let state = State { presence: Presence::Cleared, ..state };
+        self.write_state(&mut appender, &mut tables, shard, state)?;
+        drop((tables, appender));
+        self.after_write();
+        Ok(())
+    }
+
     /// Changes the state of a shard and drops all its entries: those that were not applied never will
     /// be.
-    fn end_entries(&self, shard: ShardId, change: impl FnOnce(&mut State)) -> Result<()> {
+    fn end_entries(
+        &self,
+        shard: ShardId,
+        change: impl FnOnce(&mut State, Option<EntryId>),
+    ) -> Result<()> {
         let mut appender = self.appender();
         self.check_open()?;
         let mut tables = self.replicas.lock();
@@ -457,7 +476,8 @@ impl Core {
             state.dead.push(self.dead_from(first.first));
         }
         let last_applied = log.entries.get(kept.wrapping_sub(1)).map(|place| place.id.index);
-        change(&mut state);
+        let last = log.last();
+        change(&mut state, last);
         self.write_state(&mut appender, &mut tables, shard, state)?;
         self.let_go(&mut tables, shard, kept);
         if let Some(index) = last_applied {

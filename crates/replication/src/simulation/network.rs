@@ -25,13 +25,16 @@ use tonic::Status;
 
 use super::Host;
 use crate::entry_log::ShardId;
-use crate::identity::NodeId;
+use crate::error::{self, Error};
+use crate::identity::{Incarnation, NOBODY, NodeId};
 use crate::link::{Asked, Failure, Reply, body};
 use crate::listener::Listener;
 use crate::proto::{self, answer, request, snapshot_part};
 
 /// Parts of a snapshot between the network and the receiver.
 const PARTS: usize = 4;
+/// How long an answer to a stranger may take.
+const WELCOME: Duration = Duration::from_secs(10);
 
 /// The connection of two nodes by which something goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,6 +108,7 @@ pub struct SimNetwork(Arc<Shared>);
 struct Shared {
     weather: Arc<dyn Weather>,
     doors: Mutex<BTreeMap<NodeId, Door>>,
+    places: Mutex<BTreeMap<String, NodeId>>,
 }
 
 /// Where letters to a node go.
@@ -123,10 +127,13 @@ impl fmt::Debug for SimNetwork {
 impl SimNetwork {
     /// A network without nodes.
     pub fn new(weather: Arc<dyn Weather>) -> SimNetwork {
-        SimNetwork(Arc::new(Shared { weather, doors: Mutex::default() }))
+        SimNetwork(Arc::new(Shared { weather, doors: Mutex::default(), places: Mutex::default() }))
     }
 
-    pub(crate) fn open(&self, node: NodeId, host: Host, listener: Listener) {
+    pub(crate) fn open(&self, node: NodeId, address: String, host: Host, listener: Listener) {
+        let mut places = self.0.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.insert(address, node);
+        drop(places);
         let mut doors = self.0.doors.lock().unwrap_or_else(PoisonError::into_inner);
         doors.insert(node, Door { host, listener });
     }
@@ -134,6 +141,32 @@ impl SimNetwork {
     /// Nobody listens at `node` any more.
     pub fn close(&self, node: NodeId) {
         self.0.doors.lock().unwrap_or_else(PoisonError::into_inner).remove(&node);
+    }
+
+    /// As [`introduce`](crate::introduce), by somebody who is no node yet.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn introduce(
+        &self,
+        stranger: Incarnation,
+        address: &str,
+        body: Bytes,
+    ) -> error::Result<Bytes> {
+        let unreachable = |cause: &str| Error::Unreachable {
+            address: address.to_owned(),
+            cause: cause.to_owned(),
+        };
+        let to = self.node_at(address).ok_or_else(|| unreachable("nobody listens there"))?;
+        let station = Station { network: self.clone(), node: NOBODY };
+        let bulk = SimBulk { station, to };
+        let answer = tokio::time::timeout(WELCOME, bulk.introduce(stranger, body)).await;
+        let answer = answer.map_err(|_| unreachable("no answer in time"))?;
+        answer.map_err(|status| unreachable(status.message()))
+    }
+
+    fn node_at(&self, address: &str) -> Option<NodeId> {
+        self.0.places.lock().unwrap_or_else(PoisonError::into_inner).get(address).copied()
     }
 
     fn door(&self, node: NodeId) -> Option<Door> {
@@ -345,13 +378,33 @@ impl SimBulk {
     }
 
     pub async fn forward(&self, body: Bytes) -> Result<Bytes, Status> {
+        let from = self.station.node;
+        let answer = |listener: Listener, body| async move { listener.forwarded(from, body).await };
+        self.converse(body, answer).await
+    }
+
+    async fn introduce(&self, stranger: Incarnation, body: Bytes) -> Result<Bytes, Status> {
+        let answer = move |listener: Listener, body| async move {
+            listener.introduced(stranger, body).await
+        };
+        self.converse(body, answer).await
+    }
+
+    /// Says something, and waits for the answer, which may never come.
+    async fn converse<F>(
+        &self,
+        body: Bytes,
+        answer: impl FnOnce(Listener, Bytes) -> F,
+    ) -> Result<Bytes, Status>
+    where
+        F: Future<Output = Result<Bytes, Status>> + Send + 'static,
+    {
         let lost = || Status::unavailable("the connection broke");
         let letter = self.letter(Kind::Forward, None, &body);
         if !self.station.network.travel(letter).await {
             return std::future::pending().await;
         }
-        let from = self.station.node;
-        let answered = self.there(|listener| async move { listener.forwarded(from, body).await });
+        let answered = self.there(|listener| answer(listener, body));
         let answer = answered.await?.await.map_err(|_| lost())??;
         let letter = self.back(Kind::ForwardReply, None, &answer);
         if self.station.network.travel(letter).await {

@@ -197,6 +197,15 @@ impl Cluster {
     }
 }
 
+/// Cuts the lines between a node and others, both ways; those to the rest are mended from its side.
+pub fn cut(one: &Process, others: &[&Process]) {
+    let ids: Vec<NodeId> = others.iter().map(|other| other.id()).collect();
+    one.node().sever(&ids);
+    for other in others {
+        other.node().sever(&[one.id()]);
+    }
+}
+
 pub fn batch(key: &str, value: &str) -> Arc<WriteBatch> {
     let mut batch = WriteBatch::new();
     batch.set(key, value);

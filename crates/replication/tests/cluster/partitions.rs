@@ -2,19 +2,10 @@
 
 use std::time::Duration;
 
-use aryavarth_replication::{Basis, NodeId};
+use aryavarth_replication::Basis;
 use tokio::time::Instant;
 
-use crate::harness::{Cluster, PATIENCE, Process, batch, eventually};
-
-/// Cuts the lines between two nodes, both ways; all others of theirs are mended.
-fn cut(one: &Process, others: &[&Process]) {
-    let ids: Vec<NodeId> = others.iter().map(|other| other.id()).collect();
-    one.node().sever(&ids);
-    for other in others {
-        other.node().sever(&[one.id()]);
-    }
-}
+use crate::harness::{Cluster, PATIENCE, Process, batch, cut, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_of_five_are_no_majority() {

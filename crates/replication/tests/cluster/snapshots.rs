@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aryavarth::WriteBatch;
-use aryavarth_replication::{Basis, EntryIndex, Removed};
+use aryavarth_replication::{Basis, EntryIndex};
 
 use crate::harness::{Cluster, Process, batch, eventually};
 
@@ -46,7 +46,7 @@ async fn an_empty_node_is_brought_up_by_a_snapshot_while_writes_go_on() {
     let grown = cluster.processes[place].run(async move {
         group.add_learner(node, &address).await?;
         group.wait_caught_up(node, 0, Duration::from_secs(10)).await?;
-        group.set_voters(&voters, Removed::Leave).await
+        group.set_voters(&voters).await
     });
     grown.await.unwrap();
     writer.await.unwrap();
@@ -105,7 +105,7 @@ async fn a_snapshot_brings_the_newest_members_along() {
     let grown = cluster.processes[place].run(async move {
         group.add_learner(node, &address).await?;
         group.wait_caught_up(node, 0, Duration::from_secs(10)).await?;
-        group.set_voters(&voters, Removed::Leave).await
+        group.set_voters(&voters).await
     });
     grown.await.unwrap();
     cluster.put("k", "2").await;

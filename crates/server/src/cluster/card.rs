@@ -14,14 +14,11 @@
 //! - The incarnation is drawn once and is on the disk before anybody hears of it.
 //! - A card that says that there are replicas stands beside a store that has them, or the store was lost.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-
 use aryavarth_cluster::{ClusterId, Incarnation, NodeId, ReplicationFactor, ShardCount};
 use serde::{Deserialize, Serialize};
 
 use super::error::NodeError;
+use super::home::Home;
 
 /// The name of the file.
 pub const FILE: &str = "cluster.toml";
@@ -110,14 +107,11 @@ impl Card {
     ///
     /// # Errors
     /// [`NodeError::Card`] if it cannot be read or understood.
-    pub fn read(directory: &Path) -> Result<Option<Card>, NodeError> {
-        let path = directory.join(FILE);
-        let wrong = |detail: String| NodeError::Card { path: path.clone(), detail };
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(wrong(error.to_string())),
-        };
+    pub fn read(home: &Home) -> Result<Option<Card>, NodeError> {
+        let path = || home.directory().join(FILE);
+        let wrong = |detail: String| NodeError::Card { path: path(), detail };
+        let Some(bytes) = home.read(FILE)? else { return Ok(None) };
+        let text = String::from_utf8(bytes).map_err(|error| wrong(error.to_string()))?;
         let written: Written = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         if written.format > FORMAT {
             return Err(wrong(format!(
@@ -134,43 +128,18 @@ impl Card {
     ///
     /// # Errors
     /// [`NodeError::Card`]; then the one before is still there.
-    #[expect(clippy::disallowed_methods, reason = "the card is no part of the store")]
-    pub fn write(&self, directory: &Path) -> Result<(), NodeError> {
-        let path = directory.join(FILE);
-        let wrong =
-            |error: io::Error| NodeError::Card { path: path.clone(), detail: error.to_string() };
-        let text = toml::to_string(&Written::of(self))
-            .map_err(|error| NodeError::Card { path: path.clone(), detail: error.to_string() })?;
-        let replace = || -> io::Result<()> {
-            fs::create_dir_all(directory)?;
-            let temporary: PathBuf = directory.join(format!("{FILE}.new"));
-            let mut file = File::create(&temporary)?;
-            file.write_all(HEAD.as_bytes())?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)?;
-            File::open(directory)?.sync_all()
-        };
-        replace().map_err(wrong)
+    pub fn write(&self, home: &Home) -> Result<(), NodeError> {
+        let text = toml::to_string(&Written::of(self)).map_err(|error| NodeError::Card {
+            path: home.directory().join(FILE),
+            detail: error.to_string(),
+        })?;
+        home.replace(FILE, [HEAD, &text].concat().as_bytes())
     }
 
     /// A new one for a directory that is no node's yet.
-    ///
-    /// # Errors
-    /// [`NodeError::Random`].
-    pub fn draw(phase: Phase) -> Result<Card, NodeError> {
-        Ok(Card { incarnation: Incarnation(draw()?), phase })
+    pub fn draw(home: &Home, phase: Phase) -> Card {
+        Card { incarnation: Incarnation(home.draw()), phase }
     }
-}
-
-/// A random number above 0.
-///
-/// # Errors
-/// [`NodeError::Random`].
-pub fn draw() -> Result<u64, NodeError> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(|error| NodeError::Random { detail: error.to_string() })?;
-    Ok(u64::from_le_bytes(bytes).max(1))
 }
 
 impl Written {
@@ -244,6 +213,10 @@ impl Written {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use aryavarth::disk::sim::SimDisk;
+
     use super::*;
 
     fn cards() -> [Card; 6] {
@@ -268,26 +241,25 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_none_is_none() {
-        let directory = tempfile::tempdir().unwrap();
-        assert_eq!(Card::read(directory.path()).unwrap(), None);
+        let home = Home::on(Arc::new(SimDisk::new()), "/node");
+        assert_eq!(Card::read(&home).unwrap(), None);
         for card in cards() {
-            card.write(directory.path()).unwrap();
-            assert_eq!(Card::read(directory.path()).unwrap(), Some(card));
+            card.write(&home).unwrap();
+            assert_eq!(Card::read(&home).unwrap(), Some(card));
         }
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "a test meddles with files")]
     fn what_is_not_understood_is_refused_by_name() {
-        let directory = tempfile::tempdir().unwrap();
+        let home = Home::on(Arc::new(SimDisk::new()), "/node");
         for (text, why) in [
             ("format = 2\nphase = \"joining\"\nincarnation = \"1\"", "newer release"),
             ("format = 1\nphase = \"member\"\nincarnation = \"1\"", "contradicts itself"),
             ("format = 1\nphase = \"retired\"\nincarnation = \"1\"", "contradicts itself"),
             ("rubbish", "expected"),
         ] {
-            fs::write(directory.path().join(FILE), text).unwrap();
-            let error = Card::read(directory.path()).unwrap_err().to_string();
+            home.replace(FILE, text.as_bytes()).unwrap();
+            let error = Card::read(&home).unwrap_err().to_string();
             assert!(error.contains(why) && error.contains(FILE), "{error}");
         }
     }

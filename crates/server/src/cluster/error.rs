@@ -16,12 +16,6 @@ pub enum NodeError {
         /// What is wrong.
         detail: String,
     },
-    /// The system gives no random numbers.
-    #[error("the system gives no random numbers: {detail}")]
-    Random {
-        /// What it said.
-        detail: String,
-    },
     /// A setting is missing or does not fit. Mend it.
     #[error("`{setting}`: {detail}")]
     Setting {

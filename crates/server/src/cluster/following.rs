@@ -8,12 +8,11 @@
 //! So what is read here afterwards is at most as old as the time since `t`, by this node's clock alone.
 
 use aryavarth_cluster::ShardId;
-use aryavarth_replication::{EntryIndex, Group};
+use aryavarth_replication::EntryIndex;
 
 use super::error::NodeError;
 use super::member::{Member, PROMPT};
 use super::messages::{Answer, Question};
-use super::seats::Seat;
 use crate::{clock, planted};
 
 impl Member {
@@ -24,31 +23,16 @@ impl Member {
     pub async fn catch_up(&self, shard: ShardId) -> Result<(), NodeError> {
         let group = self.node.group(shard)?;
         let leader = self.leader_of(shard).ok_or(NodeError::NoLeader)?;
-        let asking = async {
-            match self.ask(leader, &Question::ReadIndex(shard.0), PROMPT).await? {
-                Answer::Index(index) => Ok(EntryIndex(index)),
-                Answer::Refused(why) => Err(NodeError::Refused(why)),
-                _ => Err(NodeError::Refused("the leader answered something else".to_owned())),
-            }
+        let asked = clock::monotonic();
+        let index = match self.ask(leader, &Question::ReadIndex(shard.0), PROMPT).await? {
+            Answer::Index(index) => EntryIndex(index),
+            Answer::Refused(why) => return Err(NodeError::Refused(why)),
+            _ => return Err(NodeError::Refused("the leader answered something else".to_owned())),
         };
-        catch_up(self.around.seats.seat(shard), &group, asking).await
+        if !planted::follower_does_not_wait() {
+            group.wait_applied(index, PROMPT).await?;
+        }
+        self.around.seats.seat(shard).note_fresh(asked);
+        Ok(())
     }
-}
-
-/// Brings a replica up to what its leader has acknowledged by now: the entry that it answers.
-///
-/// # Errors
-/// The leader's, or if it takes long.
-pub(crate) async fn catch_up(
-    seat: &Seat,
-    group: &Group,
-    asking: impl Future<Output = Result<EntryIndex, NodeError>>,
-) -> Result<(), NodeError> {
-    let asked = clock::monotonic();
-    let index = asking.await?;
-    if !planted::follower_does_not_wait() {
-        group.wait_applied(index, PROMPT).await?;
-    }
-    seat.note_fresh(asked);
-    Ok(())
 }

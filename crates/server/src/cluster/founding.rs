@@ -23,6 +23,7 @@ use super::error::NodeError;
 use super::member::{Member, stored_topology};
 use super::node::Surroundings;
 use super::reserved;
+use crate::tasks::spawn;
 
 /// The id of the node that founds a cluster.
 pub(super) const FIRST: NodeId = NodeId(1);
@@ -43,13 +44,13 @@ impl Member {
         let phase = Phase::Member { cluster, node: FIRST, shards, replicas: Holding::Replicas };
         let member_card = Card { phase, ..card };
         let member = Member::assemble(around, member_card, identity, None).await?;
-        let mut founded = tokio::task::JoinSet::new();
-        for shard in shards.groups() {
+        let found = |shard| {
             let member = Arc::clone(&member);
-            founded.spawn(async move { member.found_group(shard).await });
-        }
-        while let Some(outcome) = founded.join_next().await {
-            outcome.map_err(|error| NodeError::System {
+            spawn(async move { member.found_group(shard).await })
+        };
+        let founding: Vec<_> = shards.groups().map(found).collect();
+        for founded in founding {
+            founded.await.map_err(|error| NodeError::System {
                 operation: "found a shard",
                 detail: error.to_string(),
             })??;

@@ -76,7 +76,7 @@ impl Member {
         }
         let phase = Phase::Member { cluster, node, shards, replicas: Holding::Damaged };
         let noted = Card { phase, ..*card };
-        noted.write(&self.around.options.directory)?;
+        noted.write(&self.around.options.home)?;
         *card = noted;
         Ok(Noted::Anew)
     }
@@ -93,6 +93,7 @@ impl Member {
                 }
             }
             tokio::select! {
+                biased;
                 () = self.mending.hidden.notified() => {}
                 () = self.rest(AGAIN) => {}
             }
@@ -136,7 +137,7 @@ impl Member {
         let mut card = self.card.lock().unwrap_or_else(PoisonError::into_inner);
         // It may be about to end already.
         if is_damaged(&card) {
-            *card = replacement::prepare(&self.around.options.directory, *card, topology)?;
+            *card = replacement::prepare(&self.around.options.home, *card, topology)?;
             self.around.host.end(
                 "damage hides keys in its store, and the others can do without it: start the node again, and it \
                  replaces itself by a new one, which the other nodes fill",

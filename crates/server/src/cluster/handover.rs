@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::Seat;
 use super::error::NodeError;
 use super::member::Member;
+use crate::tasks::{all, spawn};
 
 /// How long what is in flight may take to be settled.
 const SETTLING: Duration = Duration::from_secs(1);
@@ -73,13 +74,13 @@ impl Member {
     }
 
     /// Hands over all that this node leads.
-    pub(super) async fn hand_all_over(self: &Arc<Self>) {
+    pub(crate) async fn hand_all_over(self: &Arc<Self>) {
         self.leaving.store(true, Ordering::Release);
         self.pulse_now.notify_one();
-        let mut handed = tokio::task::JoinSet::new();
+        let mut handed = Vec::new();
         for group in self.node.groups() {
             let member = Arc::clone(self);
-            handed.spawn(async move {
+            handed.push(spawn(async move {
                 while let Some(to) = member.successor(&group) {
                     let shard = group.shard();
                     match member.hand_over(shard, to).await {
@@ -90,10 +91,9 @@ impl Member {
                     }
                     tokio::time::sleep(PAUSE).await;
                 }
-            });
+            }));
         }
-        let all = async { while handed.join_next().await.is_some() {} };
-        if tokio::time::timeout(FAREWELL, all).await.is_err() {
+        if tokio::time::timeout(FAREWELL, all(handed)).await.is_err() {
             tracing::warn!("some leaderships were not handed over in time");
         }
     }

@@ -9,6 +9,8 @@
 //! # Invariants
 //! - A pulse that arrives late, after a newer one of the same process, changes nothing.
 //! - A process that was replaced by another one is never believed again.
+//! - What is said of a group is not believed if something newer was heard of its membership: a pulse may have been on
+//!   its way while the membership changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,6 +27,8 @@ const ALIVE: u32 = 2;
 #[derive(Debug, Default)]
 pub struct Heard {
     nodes: BTreeMap<NodeId, Voice>,
+    /// The newest configuration of each group: the index of its entry.
+    configs: BTreeMap<u16, u64>,
 }
 
 /// What was heard of one.
@@ -61,7 +65,8 @@ pub enum Taken {
 
 impl Heard {
     /// Takes a pulse of a node. `gap` is the silence after which it was away.
-    pub fn take(&mut self, node: NodeId, pulse: Pulse, now: Instant, gap: Duration) -> Taken {
+    pub fn take(&mut self, node: NodeId, mut pulse: Pulse, now: Instant, gap: Duration) -> Taken {
+        pulse.led.retain(|led| self.is_newest(led));
         let Some(voice) = self.nodes.get_mut(&node) else {
             self.nodes.insert(node, Voice::new(pulse, now));
             return Taken::Newest;
@@ -108,12 +113,23 @@ impl Heard {
 
     /// A node said this of a group that it leads.
     pub fn amend(&mut self, node: NodeId, newer: Led) {
+        if !self.is_newest(&newer) {
+            return;
+        }
         let Some(voice) = self.nodes.get_mut(&node) else { return };
         match voice.pulse.led.iter_mut().find(|led| led.shard == newer.shard) {
             Some(led) if led.term <= newer.term => *led = newer,
             Some(_) => {}
             None => voice.pulse.led.push(newer),
         }
+    }
+
+    /// Whether nothing newer was heard of the membership of a group; that is kept in mind.
+    fn is_newest(&mut self, led: &Led) -> bool {
+        let config = led.config.unwrap_or_default();
+        let newest = self.configs.entry(led.shard).or_default();
+        *newest = config.max(*newest);
+        config == *newest
     }
 
     /// Of a group nobody has said anything that counts.

@@ -1,13 +1,14 @@
 //! Asking to be let in, as somebody who is no node yet.
 
-use std::path::Path;
 use std::time::Duration;
 
 use aryavarth_cluster::{ClusterId, Incarnation, NodeId, Topology, Zone};
 use aryavarth_replication::{Error, Introduction, introduce};
+use bytes::Bytes;
 
 use super::card::{Card, Holding, Phase};
 use super::error::NodeError;
+use super::home::Home;
 use super::messages::{Answer, Applicant, Former, Question, Welcome, decode, encode};
 use super::node::ClusterOptions;
 use super::saved;
@@ -59,13 +60,28 @@ async fn ask_once(
         replaces,
     };
     let body = encode(&Question::Join(applicant));
-    let (_, answer) = introduce(introduction(options, incarnation, WELCOME), member, body).await?;
+    let answer = say(options, incarnation, member, body).await?;
     match decode(&answer) {
         Some(Answer::Welcome(welcome)) => Ok(welcome),
         Some(Answer::Refused(why)) => Err(NodeError::Refused(why)),
         Some(Answer::Later(why)) => Err(NodeError::Later(why)),
         _ => Err(NodeError::Refused("the member answered something else".to_owned())),
     }
+}
+
+/// Says something to a member, as somebody who is no node yet.
+async fn say(
+    options: &ClusterOptions,
+    incarnation: Incarnation,
+    member: &str,
+    body: Bytes,
+) -> Result<Bytes, Error> {
+    #[cfg(feature = "simulated-cluster")]
+    if let Some(simulated) = &options.simulated {
+        return simulated.network.introduce(incarnation, member, body).await;
+    }
+    let introduced = introduce(introduction(options, incarnation, WELCOME), member, body).await;
+    introduced.map(|(_, answer)| answer)
 }
 
 /// How it says who it is.
@@ -85,7 +101,7 @@ pub(super) fn introduction(
 
 /// Makes a directory that of the node which it was told to be.
 pub(super) fn settle(
-    directory: &Path,
+    home: &Home,
     incarnation: Incarnation,
     welcome: &Welcome,
 ) -> Result<(Card, Topology), NodeError> {
@@ -94,8 +110,8 @@ pub(super) fn settle(
     let (shards, replicas) = (topology.shards(), Holding::Nothing);
     let card = Card { incarnation, phase: Phase::Member { cluster, node, shards, replicas } };
     // First, so that whoever is a member knows where others are.
-    saved::write(directory, &topology);
-    card.write(directory)?;
+    saved::write(home, &topology);
+    card.write(home)?;
     tracing::info!(%cluster, %node, "joined the cluster");
     Ok((card, topology))
 }

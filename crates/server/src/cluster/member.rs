@@ -27,14 +27,15 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::card::{Card, Holding, Phase, draw};
+use super::card::{Card, Holding, Phase};
 use super::clocks::{self, TimeMarks};
 use super::error::NodeError;
 use super::heard::Heard;
 use super::mending::Mending;
 use super::messages::{Answer, Led, Question, REQUESTS, decode, encode};
-use super::node::{Later, Surroundings};
+use super::node::{ClusterOptions, Later, Surroundings};
 use super::{ClusterView, reserved, saved};
+use crate::tasks::spawn;
 
 /// How long a node may take to answer a question that needs no waiting on its side.
 pub(crate) const PROMPT: Duration = Duration::from_secs(1);
@@ -154,8 +155,8 @@ impl Member {
         let Phase::Member { cluster, node, shards, replicas } = card.phase else {
             return Err(NodeError::NoCluster);
         };
-        if replicas != Holding::Nothing && around.store.replicated_shards().is_empty() {
-            let directory = around.options.directory.clone();
+        if replicas != Holding::Nothing && !around.store.is_replicated() {
+            let directory = around.options.home.directory().to_owned();
             return Err(NodeError::LostStore { node, directory });
         }
         let identity = Identity { cluster, node, incarnation: card.incarnation };
@@ -176,7 +177,7 @@ impl Member {
         let shards = around.seats.shards().ok_or(NodeError::NoCluster)?;
         let options = Arc::clone(&around.options);
         let roster = Roster::default();
-        let known = [told, stored_topology(&around.store)?, saved::read(&options.directory)];
+        let known = [told, stored_topology(&around.store)?, saved::read(&options.home)];
         let known = known.into_iter().flatten().max_by_key(Topology::epoch);
         if let Some(topology) = &known {
             fill(&roster, topology);
@@ -195,7 +196,8 @@ impl Member {
         let store = EngineStore::new(around.store.clone(), reserved::owner(shards))
             .with_alarm(Arc::new(move || alarm.look()));
         let forwarded = Some(Arc::clone(&desk) as Arc<dyn Forwarded>);
-        let node = Node::start(config, Arc::new(store.clone()), forwarded).await?;
+        let node = start_node(&options, config, &store, forwarded).await?;
+        let run = options.home.draw();
         let clocks = TimeMarks::new(around.store.clone(), Arc::clone(&around.seats));
         let member = Arc::new(Member {
             around,
@@ -214,7 +216,7 @@ impl Member {
             epoch: watch::channel(0).0,
             bell: Notify::new(),
             stopping: watch::channel(false).0,
-            run: draw()?,
+            run,
             started: Instant::now(),
         });
         let _ = desk.0.set(Arc::downgrade(&member));
@@ -229,15 +231,15 @@ impl Member {
 
     /// Begins what goes on as long as it is a member.
     pub(super) fn begin(self: &Arc<Self>) {
-        tokio::spawn(Arc::clone(self).keep_pulsing());
-        tokio::spawn(Arc::clone(self).keep_replicas());
-        tokio::spawn(Arc::clone(self).keep_purging());
-        tokio::spawn(Arc::clone(self).keep_clocks());
-        tokio::spawn(Arc::clone(self).keep_scrubbing());
-        tokio::spawn(Arc::clone(self).keep_mending());
-        tokio::spawn(Arc::clone(self).keep_sparing());
-        tokio::spawn(Arc::clone(self).keep_giving_way());
-        tokio::spawn(Arc::clone(self).reconcile());
+        spawn(Arc::clone(self).keep_pulsing());
+        spawn(Arc::clone(self).keep_replicas());
+        spawn(Arc::clone(self).keep_purging());
+        spawn(Arc::clone(self).keep_clocks());
+        spawn(Arc::clone(self).keep_scrubbing());
+        spawn(Arc::clone(self).keep_mending());
+        spawn(Arc::clone(self).keep_sparing());
+        spawn(Arc::clone(self).keep_giving_way());
+        spawn(Arc::clone(self).reconcile());
     }
 
     /// Who it is.
@@ -247,6 +249,12 @@ impl Member {
 
     pub(super) fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What failed, if its store takes no more writes.
+    #[cfg(feature = "simulated-cluster")]
+    pub(crate) fn failure(&self) -> Option<aryavarth::Error> {
+        self.node.failure()
     }
 
     /// The topology, if it is known.
@@ -275,9 +283,9 @@ impl Member {
     pub(super) fn seat(self: &Arc<Self>, group: &Group) {
         let shard = group.shard();
         self.around.seats.seat(shard).set_group(Some(group.clone()));
-        tokio::spawn(Arc::clone(self).watch_leader(group.clone()));
+        spawn(Arc::clone(self).watch_leader(group.clone()));
         if shard == META_GROUP {
-            tokio::spawn(Arc::clone(self).follow_topology(group.clone()));
+            spawn(Arc::clone(self).follow_topology(group.clone()));
         }
     }
 
@@ -293,6 +301,8 @@ impl Member {
                 if let Err(error) = taken_over {
                     tracing::error!(shard = %group.shard(), %error, "cannot lead the shard");
                 }
+                let (member, group) = (Arc::clone(&self), group.clone());
+                spawn(async move { member.finish_change(&group).await });
             }
             if let Some(leader) = leader {
                 self.note_leaders([(group.shard(), term, leader)]);
@@ -318,7 +328,7 @@ impl Member {
         }
     }
 
-    /// Notes in the card that there are replicas, before there is one.
+    /// Notes in the card that there are replicas, once there is one on the disk.
     pub(super) fn note_replicas(&self) -> Result<(), NodeError> {
         let mut card = self.card.lock().unwrap_or_else(PoisonError::into_inner);
         let Phase::Member { replicas: Holding::Nothing, cluster, node, shards } = card.phase else {
@@ -326,7 +336,7 @@ impl Member {
         };
         let phase = Phase::Member { cluster, node, shards, replicas: Holding::Replicas };
         let noted = Card { phase, ..*card };
-        noted.write(&self.around.options.directory)?;
+        noted.write(&self.around.options.home)?;
         *card = noted;
         Ok(())
     }
@@ -373,7 +383,7 @@ impl Member {
             known.topology = Some(Arc::clone(&topology));
             self.publish(&known);
             // Under the lock, so that the newest is written last.
-            saved::write(&self.around.options.directory, &topology);
+            saved::write(&self.around.options.home, &topology);
         }
         self.epoch.send_replace(topology.epoch().0);
         self.bell.notify_one();
@@ -541,6 +551,21 @@ impl Member {
         self.stopping.send_replace(true);
         self.node.shutdown().await;
     }
+}
+
+/// Starts the groups of a node, and its talk with others.
+async fn start_node(
+    options: &ClusterOptions,
+    config: NodeConfig,
+    store: &EngineStore,
+    forwarded: Option<Arc<dyn Forwarded>>,
+) -> Result<Node, NodeError> {
+    #[cfg(feature = "simulated-cluster")]
+    if let Some(simulated) = &options.simulated {
+        return simulated.start(config, store, forwarded).await;
+    }
+    let _ = options;
+    Ok(Node::start(config, Arc::new(store.clone()), forwarded).await?)
 }
 
 /// What is answered if something was not done: whether asking again may help.

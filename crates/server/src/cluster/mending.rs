@@ -28,6 +28,7 @@ use tokio::time::Instant;
 use super::error::NodeError;
 use super::member::Member;
 use super::reserved;
+use aryavarth_replication::blocking;
 
 /// Bytes that are read at once.
 const STEP: u64 = 1 << 20;
@@ -135,6 +136,7 @@ impl Member {
         while !self.is_stopping() {
             let period = self.around.host.policy().scrub_period;
             let scrubbed = tokio::select! {
+                biased;
                 () = self.rest(PAUSE.min(period.unwrap_or(PAUSE))) => match period {
                     Some(period) => self.go_on(&mut round, period).await,
                     None => Ok(()),
@@ -177,7 +179,7 @@ impl Member {
 
     async fn scrub_step(&self, mut scrub: Scrub) -> Result<Scrub, NodeError> {
         let (store, before) = (self.around.store.clone(), scrub.left());
-        let step = tokio::task::spawn_blocking(move || {
+        let step = blocking(move || {
             let mut found = Vec::new();
             let walked = store.scrub(&mut scrub, STEP, |rotten| found.push(rotten));
             (scrub, walked, found)
@@ -233,6 +235,7 @@ impl Member {
         while !self.is_stopping() {
             let Some(key) = self.mending.next(&tried) else {
                 tokio::select! {
+                    biased;
                     () = self.mending.noted.notified() => {}
                     () = self.rest(PAUSE) => {}
                 }

@@ -13,15 +13,16 @@
 
 mod admission;
 mod card;
-pub(crate) mod clocks;
+mod clocks;
 mod error;
-pub(crate) mod following;
+mod following;
 mod founding;
 mod giving_way;
 mod handover;
 mod heard;
+mod home;
 mod joining;
-pub(crate) mod member;
+mod member;
 pub(crate) mod mending;
 mod messages;
 mod node;
@@ -49,7 +50,10 @@ use std::sync::Arc;
 use aryavarth_cluster::{ReplicationFactor, ShardCount, ShardId};
 
 pub use error::NodeError;
+pub use home::Home;
 pub use messages::Wish;
+#[cfg(feature = "simulated-cluster")]
+pub(crate) use node::Surroundings;
 pub use node::{ClusterNode, ClusterOptions, Host, Later, Policy, runtime};
 pub(crate) use replacement::open_or_replace;
 pub use seats::{Seat, Seats, Standing};
@@ -89,9 +93,6 @@ pub struct Clustered {
     pub views: Arc<Views>,
     /// Where what waits for other nodes is done.
     pub runtime: tokio::runtime::Handle,
-    /// Who asks other nodes, where there is no member that could.
-    #[cfg(feature = "simulated-cluster")]
-    pub peers: Option<Arc<dyn crate::simulation::Peers>>,
 }
 
 impl Clustered {
@@ -102,10 +103,6 @@ impl Clustered {
 
     /// Brings this node's replica of a shard up to what its leader has acknowledged by now; says whether it did.
     pub(crate) fn catch_up(&self, shard: ShardId) -> Later<bool> {
-        #[cfg(feature = "simulated-cluster")]
-        if let Some(peers) = &self.peers {
-            return crate::simulation::catch_up(self, peers, shard);
-        }
         let member = self.member().cloned();
         Box::pin(async move {
             match member {

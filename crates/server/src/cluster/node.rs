@@ -10,7 +10,6 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -22,12 +21,14 @@ use aryavarth_replication::{Secret, Timing, Tls, introduce};
 use bytes::Bytes;
 use tokio::runtime::{Handle, Runtime};
 
-use super::card::{Card, Phase, draw};
+use super::card::{Card, Phase};
 use super::error::NodeError;
+use super::home::Home;
 use super::member::Member;
 use super::messages::{Question, encode};
 use super::{Seats, Start, Views, joining, saved};
 use crate::config::OnDamage;
+use crate::tasks::begin;
 
 /// Threads for what waits for other nodes.
 const THREADS: usize = 2;
@@ -59,7 +60,7 @@ pub trait Host: Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
     /// Its directory.
-    pub directory: PathBuf,
+    pub home: Home,
     /// Where other nodes reach it, and where it reaches them from.
     pub peer: SocketAddr,
     /// Where clients reach it.
@@ -72,6 +73,9 @@ pub struct ClusterOptions {
     pub tls: Option<Tls>,
     /// The cluster's times.
     pub timing: Timing,
+    /// What is there instead of the machine's own, if it is simulated.
+    #[cfg(feature = "simulated-cluster")]
+    pub simulated: Option<crate::simulation::Simulated>,
 }
 
 /// What may be set while a node runs.
@@ -89,7 +93,7 @@ pub struct Policy {
 
 /// What all parts of a node share.
 #[derive(Clone)]
-pub(super) struct Surroundings {
+pub(crate) struct Surroundings {
     pub options: Arc<ClusterOptions>,
     pub store: KvStore,
     pub seats: Arc<Seats>,
@@ -143,21 +147,36 @@ impl ClusterNode {
     ) -> Result<Arc<ClusterNode>, NodeError> {
         let around = Surroundings { options: Arc::new(options), store, seats, views, host };
         let handle = runtime.handle().clone();
-        let node = Arc::new(ClusterNode {
-            around,
-            runtime: Mutex::new(Some(runtime)),
-            handle: handle.clone(),
-            member: OnceLock::new(),
-            joins: AtomicBool::new(false),
-        });
-        handle.block_on(node.begin(start))?;
+        let node = ClusterNode::new(around, Some(runtime), handle);
+        node.handle.block_on(node.begin(start))?;
         Ok(node)
     }
 
+    /// The same as a part of a task on a simulated machine.
+    #[cfg(feature = "simulated-cluster")]
+    pub(crate) async fn start_simulated(
+        around: Surroundings,
+        start: Start,
+    ) -> Result<Arc<ClusterNode>, NodeError> {
+        let node = ClusterNode::new(around, None, Handle::current());
+        node.begin(start).await?;
+        Ok(node)
+    }
+
+    fn new(around: Surroundings, runtime: Option<Runtime>, handle: Handle) -> Arc<ClusterNode> {
+        Arc::new(ClusterNode {
+            around,
+            runtime: Mutex::new(runtime),
+            handle,
+            member: OnceLock::new(),
+            joins: AtomicBool::new(false),
+        })
+    }
+
     async fn begin(self: &Arc<Self>, start: Start) -> Result<(), NodeError> {
-        let directory = &self.around.options.directory;
-        let not_now = |detail| NodeError::NotNow { directory: directory.clone(), detail };
-        let found = Card::read(directory)?;
+        let home = &self.around.options.home;
+        let not_now = |detail| NodeError::NotNow { directory: home.directory().to_owned(), detail };
+        let found = Card::read(home)?;
         let nobody = found.is_none_or(|card| card.phase == Phase::Joining);
         if nobody && !self.around.store.replicated_shards().is_empty() {
             return Err(not_now(
@@ -167,9 +186,9 @@ impl ClusterNode {
         }
         match (found, start) {
             (None, Start::Found { shards, factor }) => {
-                let cluster = ClusterId(draw()?);
-                let card = Card::draw(Phase::Founding { cluster, shards, factor })?;
-                card.write(directory)?;
+                let cluster = ClusterId(home.draw());
+                let card = Card::draw(home, Phase::Founding { cluster, shards, factor });
+                card.write(home)?;
                 self.found(card).await
             }
             (Some(Card { phase: Phase::Founding { .. }, .. }), Start::Join { .. }) => {
@@ -200,7 +219,7 @@ impl ClusterNode {
 
     async fn found(self: &Arc<Self>, card: Card) -> Result<(), NodeError> {
         let (card, member) = Member::found(self.around.clone(), card).await?;
-        card.write(&self.around.options.directory)?;
+        card.write(&self.around.options.home)?;
         self.settle_in(member);
         Ok(())
     }
@@ -218,7 +237,7 @@ impl ClusterNode {
     /// If the node is noted at another address, whoever is there must not be the same node.
     async fn check_alone(&self, card: &Card, node: NodeId) -> Result<(), NodeError> {
         let options = &self.around.options;
-        let noted = saved::read(&options.directory);
+        let noted = saved::read(&options.home);
         let noted =
             noted.and_then(|topology| topology.node(node).map(|node| node.peer.to_string()));
         let Some(noted) = noted.filter(|noted| *noted != options.peer.to_string()) else {
@@ -252,7 +271,7 @@ impl ClusterNode {
     /// # Errors
     /// [`NodeError::NotNow`] if it is a node already, or joins one already.
     pub fn meet(self: &Arc<Self>, member: String) -> Result<(), NodeError> {
-        let directory = self.around.options.directory.clone();
+        let directory = self.around.options.home.directory().to_owned();
         if self.member.get().is_some() || self.joins.swap(true, Ordering::AcqRel) {
             let detail = "it belongs to a cluster already, or is about to join one";
             return Err(NodeError::NotNow { directory, detail });
@@ -264,7 +283,7 @@ impl ClusterNode {
             return Err(NodeError::NotNow { directory, detail });
         }
         let node = Arc::clone(self);
-        self.handle.spawn(async move {
+        begin(&self.handle, async move {
             if let Err(error) = node.join(&member).await {
                 tracing::error!(%error, member, "cannot join the cluster");
                 node.joins.store(false, Ordering::Release);
@@ -276,17 +295,17 @@ impl ClusterNode {
 
     async fn join(self: &Arc<Self>, member: &str) -> Result<(), NodeError> {
         let options = &self.around.options;
-        let directory = &options.directory;
-        let card = match Card::read(directory)? {
+        let home = &options.home;
+        let card = match Card::read(home)? {
             Some(card) => card,
             None => {
-                let card = Card::draw(Phase::Joining)?;
-                card.write(directory)?;
+                let card = Card::draw(home, Phase::Joining);
+                card.write(home)?;
                 card
             }
         };
         let welcome = joining::ask(options, card.incarnation, None, &[member.to_owned()]).await?;
-        let (card, topology) = joining::settle(directory, card.incarnation, &welcome)?;
+        let (card, topology) = joining::settle(home, card.incarnation, &welcome)?;
         self.become_member(card, Some(topology)).await
     }
 

@@ -13,15 +13,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aryavarth_cluster::{META_GROUP, NodeId, ShardId};
-use aryavarth_replication::{Group, Removed, Role};
+use aryavarth_replication::{Group, Role};
 use tokio::time::Instant;
 
 use super::error::NodeError;
 use super::member::{Member, PROMPT};
 use super::messages::{Action, Answer, Order, Question};
+use crate::tasks::spawn;
 
 /// How long the target of a move may take to have a group.
 const PREPARING: Duration = Duration::from_secs(3);
+/// Before a change that was not completed is taken up again.
+const AGAIN: Duration = Duration::from_millis(500);
 /// Between two questions whether it has.
 const GLANCE: Duration = Duration::from_millis(50);
 
@@ -39,7 +42,7 @@ impl Member {
         }
         let member = Arc::clone(self);
         // By itself: when whoever ordered it waits no more, what was begun must not be left half done.
-        let doing = tokio::spawn(async move { member.act(&group, order).await });
+        let doing = spawn(async move { member.act(&group, order).await });
         doing.await.unwrap_or_else(|error| {
             Err(NodeError::System { operation: "carry out an order", detail: error.to_string() })
         })
@@ -53,10 +56,25 @@ impl Member {
             }
             Action::ChangeVoters { voters, .. } => {
                 let voters = voters.into_iter().map(NodeId).collect();
-                Ok(group.set_voters(&voters, Removed::Leave).await?)
+                let changed = group.set_voters(&voters).await;
+                // Half of it may be done.
+                self.finish_change(group).await;
+                Ok(changed?)
             }
             Action::RemoveLearner { node, .. } => Ok(group.remove_learner(NodeId(node)).await?),
             Action::Transfer { shard, to } => self.hand_over(ShardId(shard), NodeId(to)).await,
+        }
+    }
+
+    /// Completes a change of the voters that was left half done, as long as this node leads the group. Nobody else
+    /// would: no order is given to a group whose membership is not settled.
+    pub(super) async fn finish_change(&self, group: &Group) {
+        while let Err(error) = group.finish_change().await {
+            tracing::info!(shard = %group.shard(), %error, "a change of voters is not complete yet");
+            if group.status().leadership.role != Role::Leader || self.is_stopping() {
+                return;
+            }
+            self.rest(AGAIN).await;
         }
     }
 

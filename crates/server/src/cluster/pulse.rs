@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::heard::Taken;
 use super::member::{Known, Member, PROMPT};
 use super::messages::{Answer, Led, News, Pulse, Question};
+use crate::tasks::spawn;
 
 /// Between two pulses, and while replicas move.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -62,10 +63,11 @@ impl Member {
             for node in self.whom_to_tell(topology.as_deref()) {
                 // One that does not answer is not asked again meanwhile, and holds up nobody.
                 if under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(node) {
-                    tokio::spawn(Arc::clone(&self).tell(node, pulse.clone(), under_way.clone()));
+                    spawn(Arc::clone(&self).tell(node, pulse.clone(), under_way.clone()));
                 }
             }
             tokio::select! {
+                biased;
                 () = self.rest(interval(topology.as_deref())) => {}
                 () = self.pulse_now.notified() => self.rest(GATHERING).await,
             }

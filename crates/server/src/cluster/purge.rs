@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use aryavarth_cluster::META_GROUP;
 use aryavarth_replication::{EntryIndex, GroupStatus, Role};
-use tokio::task::JoinSet;
 
 use super::member::Member;
+use crate::tasks::{all, spawn};
 
 /// Between two looks at the logs.
 const INTERVAL: Duration = Duration::from_secs(3);
@@ -47,17 +47,17 @@ impl Member {
         let stats = self.around.store.stats();
         let crowded = stats.compaction_debt.saturating_mul(4) > stats.log_bytes;
         let keep = if crowded { keep / 10 } else { keep };
-        let mut purges = JoinSet::new();
+        let mut purges = Vec::new();
         for group in self.node.groups() {
             let keep = if group.shard() == META_GROUP { keep.min(META_KEEP) } else { keep };
             let Some(goal) = goal(&group.status(), keep, SILENCE) else { continue };
-            purges.spawn(async move {
+            purges.push(spawn(async move {
                 if let Err(error) = group.purge(EntryIndex(goal)).await {
                     tracing::debug!(shard = %group.shard(), %error, "the log was not purged");
                 }
-            });
+            }));
         }
-        while purges.join_next().await.is_some() {}
+        all(purges).await;
     }
 }
 

@@ -28,6 +28,7 @@ use super::error::NodeError;
 use super::member::{Member, PATIENT, PROMPT};
 use super::messages::{Action, Answer, Led, Order, Question};
 use super::pulse::SILENCE;
+use crate::tasks::spawn;
 
 /// Between two looks, if nothing rings.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -69,6 +70,7 @@ impl Member {
         let mut desk: Option<Desk> = None;
         while !self.is_stopping() {
             tokio::select! {
+                biased;
                 () = self.bell.notified() => tokio::time::sleep(BREATH).await,
                 () = tokio::time::sleep(INTERVAL) => {}
             }
@@ -273,7 +275,7 @@ impl Desk {
         tracing::info!(%shard, %leader, ?action, "a step towards the wanted placement");
         self.away().insert(shard, None);
         let (member, away) = (Arc::clone(member), Arc::clone(&self.away));
-        tokio::spawn(async move {
+        spawn(async move {
             let done = async {
                 member.order(leader, led.term, led.config, action).await?;
                 member.look_again(shard, leader).await

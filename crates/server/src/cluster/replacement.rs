@@ -20,14 +20,15 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::sync::Arc;
 
 use aryavarth::{KvStore, LOGS, Options};
 use aryavarth_cluster::{Incarnation, NodeId, ShardId, Topology};
 
 use super::admission::only_replica;
-use super::card::{Card, FILE, Holding, Phase, draw};
+use super::card::{Card, FILE, Holding, Phase};
 use super::error::NodeError;
+use super::home::Home;
 use super::messages::Former;
 use super::node::{ClusterOptions, runtime};
 use super::{Start, joining, saved};
@@ -40,22 +41,23 @@ use crate::error::Error;
 /// # Errors
 /// As [`KvStore::open_with`]; [`NodeError`] if the node was about to be replaced, and cannot be.
 pub(crate) fn open_or_replace(
+    home: &Home,
     config: &Config,
     options: Options,
     start: &Start,
 ) -> Result<KvStore, Error> {
     let replaces = config.on_damage == OnDamage::Replace;
-    match Card::read(&config.dir)?.and_then(former) {
+    match Card::read(home)?.and_then(former) {
         Some(_) if replaces => {
-            replace(config, &options, start, "found while the node ran")?;
+            replace(home, config, &options, start, "found while the node ran")?;
         }
         // It goes on as what it was, with what is intact.
-        Some(card) => card.write(&config.dir)?,
+        Some(card) => card.write(home)?,
         None => {}
     }
     match KvStore::open_with(&config.dir, options.clone()) {
         Err(damage) if damage.is_damage() && replaces => {
-            if let Err(error) = replace(config, &options, start, &damage.place()) {
+            if let Err(error) = replace(home, config, &options, start, &damage.place()) {
                 tracing::error!(%error, "the damaged store cannot be replaced");
                 return Err(damage.into());
             }
@@ -78,22 +80,18 @@ fn former(card: Card) -> Option<Card> {
 ///
 /// # Errors
 /// [`NodeError::Refused`] if it cannot; then nothing has changed.
-pub(super) fn prepare(
-    directory: &Path,
-    card: Card,
-    topology: &Topology,
-) -> Result<Card, NodeError> {
+pub(super) fn prepare(home: &Home, card: Card, topology: &Topology) -> Result<Card, NodeError> {
     let Phase::Member { cluster, node, shards, .. } = card.phase else {
         return Err(NodeError::NoCluster);
     };
     if let Some(shard) = alone(topology, node) {
         return Err(NodeError::Refused(only_replica(node, shard)));
     }
-    let incarnation = Incarnation(draw()?);
+    let incarnation = Incarnation(home.draw());
     let former = card.incarnation;
     let phase = Phase::Replacing { cluster, shards, former: node, incarnation: former };
     let card = Card { incarnation, phase };
-    card.write(directory)?;
+    card.write(home)?;
     Ok(card)
 }
 
@@ -108,15 +106,20 @@ pub(super) fn alone(topology: &Topology, node: NodeId) -> Option<ShardId> {
 ///
 /// # Errors
 /// Why it cannot be. Then the directory is what it was.
-fn replace(config: &Config, store: &Options, start: &Start, damage: &str) -> Result<(), NodeError> {
+fn replace(
+    home: &Home,
+    config: &Config,
+    store: &Options,
+    start: &Start,
+    damage: &str,
+) -> Result<(), NodeError> {
     // Whoever still has it open could speak as what the node was.
     let _shut = KvStore::keep_shut(&config.dir, store)?;
-    let options = ClusterOptions::of(config)?;
-    let directory = &options.directory;
-    let found = Card::read(directory)?.ok_or(NodeError::NoCluster)?;
-    let known = saved::read(directory).ok_or(NodeError::NoCluster)?;
+    let options = ClusterOptions::of(home.clone(), config)?;
+    let found = Card::read(home)?.ok_or(NodeError::NoCluster)?;
+    let known = saved::read(home).ok_or(NodeError::NoCluster)?;
     let card = match found.phase {
-        Phase::Member { .. } => prepare(directory, found, &known)?,
+        Phase::Member { .. } => prepare(home, found, &known)?,
         _ => found,
     };
     let before = former(card).ok_or(NodeError::NoCluster)?;
@@ -132,12 +135,12 @@ fn replace(config: &Config, store: &Options, start: &Start, damage: &str) -> Res
     let welcome = match runtime()?.block_on(answered) {
         Ok(welcome) => welcome,
         Err(error) => {
-            before.write(directory)?;
+            before.write(home)?;
             return Err(error);
         }
     };
-    put_aside(directory, node, &before)?;
-    joining::settle(directory, card.incarnation, &welcome)?;
+    put_aside(home, node, &before)?;
+    joining::settle(home, card.incarnation, &welcome)?;
     Ok(())
 }
 
@@ -156,7 +159,8 @@ fn asked(known: &Topology, node: NodeId, start: &Start) -> Vec<String> {
 
 /// Moves the damaged store to where an operator may look at it, and let go of it.
 #[expect(clippy::disallowed_methods, reason = "what is moved is a store that nobody has open")]
-fn put_aside(directory: &Path, node: NodeId, card: &Card) -> Result<(), NodeError> {
+fn put_aside(home: &Home, node: NodeId, card: &Card) -> Result<(), NodeError> {
+    let directory = home.directory();
     let (from, to) = (directory.join(LOGS), directory.join(format!("damaged-node-{node}")));
     let put = || -> io::Result<()> {
         if !from.exists() {
@@ -171,7 +175,7 @@ fn put_aside(directory: &Path, node: NodeId, card: &Card) -> Result<(), NodeErro
         detail: format!("{}: {error}", to.display()),
     };
     put().map_err(failed)?;
-    card.write(&to)?;
+    card.write(&Home::on(Arc::clone(home.disk()), &to))?;
     tracing::warn!(
         directory = %to.display(),
         "the damaged store was put aside, with its {FILE}: remove it once nobody wants to look at it"

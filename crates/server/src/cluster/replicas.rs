@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aryavarth_cluster::{NodeId, ShardId, Topology};
-use aryavarth_replication::{Group, Role};
+use aryavarth_replication::{Group, Role, blocking};
 
 use super::error::NodeError;
 use super::member::{Member, PROMPT};
@@ -24,6 +24,7 @@ const ROOM: u64 = 32 << 20;
 impl Member {
     pub(super) async fn keep_replicas(self: Arc<Self>) {
         let mut epoch = self.epoch.subscribe();
+        self.clear_left_behind().await;
         while !self.is_stopping() {
             epoch.borrow_and_update();
             if let Some(topology) = self.topology() {
@@ -31,6 +32,7 @@ impl Member {
             }
             let mut stopping = self.stopping.subscribe();
             tokio::select! {
+                biased;
                 _ = epoch.changed() => {}
                 () = tokio::time::sleep(INTERVAL) => {}
                 _ = stopping.wait_for(|stopping| *stopping) => return,
@@ -59,7 +61,6 @@ impl Member {
         if !self.topology().is_some_and(|newest| names(&newest, shard, self.id())) {
             return Ok(());
         }
-        self.note_replicas()?;
         let group = match self.node.group(shard) {
             // It could not be dropped before. Its log and its keys belong together.
             Ok(group) => group,
@@ -69,6 +70,9 @@ impl Member {
                 self.node.create_group(shard).await?
             }
         };
+        self.sync().await?;
+        // A card that says so beside a store that has none would mean that the store was lost.
+        self.note_replicas()?;
         self.seat(&group);
         tracing::info!(%shard, "a replica was made");
         Ok(())
@@ -112,14 +116,36 @@ impl Member {
     }
 
     fn has_room(&self) -> bool {
-        let disk = rustix::fs::statvfs(&self.around.options.directory);
-        disk.is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= ROOM)
+        let home = &self.around.options.home;
+        home.disk().free_space(home.directory()).is_ok_and(|free| free >= ROOM)
+    }
+
+    /// Removes the keys of replicas that were dropped, where the node was ended before that was done.
+    async fn clear_left_behind(&self) {
+        for shard in self.data.left_behind() {
+            let _keeping = self.keeping.lock().await;
+            match self.clear(shard).await {
+                Ok(()) => tracing::info!(%shard, "what a replica had left behind was removed"),
+                Err(error) => tracing::warn!(%shard, %error, "what a replica left behind stays"),
+            }
+        }
+    }
+
+    /// Has on the disk all that was written so far.
+    async fn sync(&self) -> Result<(), NodeError> {
+        let store = self.around.store.clone();
+        let synced = blocking(move || store.sync()).await;
+        let failed = |error: tokio::task::JoinError| NodeError::System {
+            operation: "sync the store",
+            detail: error.to_string(),
+        };
+        Ok(synced.map_err(failed)??)
     }
 
     /// Removes the keys of a shard that has no replica here.
     async fn clear(&self, shard: ShardId) -> Result<(), NodeError> {
         let data = self.data.clone();
-        let work = tokio::task::spawn_blocking(move || data.clear(shard));
+        let work = blocking(move || data.clear(shard));
         let failed = |error: tokio::task::JoinError| NodeError::System {
             operation: "remove the keys of a shard",
             detail: error.to_string(),

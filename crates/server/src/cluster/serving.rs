@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 
 use super::card::{self, Card};
 use super::error::NodeError;
+use super::home::Home;
 use super::node::{ClusterNode, ClusterOptions, Host, Later, Policy, runtime};
 use super::passing::{Harm, Passed, pass_on};
 use super::{Clustered, Seats, Start, Views};
@@ -34,10 +35,11 @@ impl Rising {
     /// # Errors
     /// A setting that does not fit.
     pub fn new(
+        home: Home,
         config: &Config,
         metrics: &Arc<LogMetrics>,
     ) -> Result<(Rising, Proposers, Clustered), NodeError> {
-        let options = ClusterOptions::of(config)?;
+        let options = ClusterOptions::of(home, config)?;
         let runtime = runtime()?;
         let seats = Arc::new(Seats::default());
         let (proposers, settler) = lanes(&seats, metrics);
@@ -46,8 +48,6 @@ impl Rising {
             seats,
             views: Arc::new(Views::default()),
             runtime: runtime.handle().clone(),
-            #[cfg(feature = "simulated-cluster")]
-            peers: None,
         };
         Ok((Rising { runtime, options, settler }, proposers, clustered))
     }
@@ -95,12 +95,12 @@ pub(crate) fn lanes(seats: &Arc<Seats>, metrics: &Arc<LogMetrics>) -> (Proposers
 /// # Errors
 /// [`NodeError::OfCluster`].
 pub(crate) fn refuse_directory_of_node(
-    directory: &Path,
+    home: &Home,
     store: &aryavarth::KvStore,
 ) -> Result<(), NodeError> {
-    let is_node = Card::read(directory)?.is_some() || !store.replicated_shards().is_empty();
+    let is_node = Card::read(home)?.is_some() || !store.replicated_shards().is_empty();
     match is_node {
-        true => Err(NodeError::OfCluster { directory: directory.to_owned() }),
+        true => Err(NodeError::OfCluster { directory: home.directory().to_owned() }),
         false => Ok(()),
     }
 }
@@ -115,7 +115,7 @@ impl ClusterOptions {
     ///
     /// # Errors
     /// [`NodeError::Setting`].
-    pub fn of(config: &Config) -> Result<ClusterOptions, NodeError> {
+    pub fn of(home: Home, config: &Config) -> Result<ClusterOptions, NodeError> {
         let missing =
             |setting, detail: &str| NodeError::Setting { setting, detail: detail.to_owned() };
         let peer = config.peer_address.ok_or_else(|| {
@@ -159,13 +159,15 @@ impl ClusterOptions {
             }
         };
         Ok(ClusterOptions {
-            directory: config.dir.clone(),
+            home,
             peer,
             client,
             zone: config.zone.clone(),
             secret: Secret::new(secret),
             tls,
             timing: Timing::default(),
+            #[cfg(feature = "simulated-cluster")]
+            simulated: None,
         })
     }
 }
@@ -199,7 +201,7 @@ fn announced(config: &Config) -> Option<Address> {
 }
 
 /// The server, as its node sees it.
-struct ServerHost(Weak<Server>);
+pub(crate) struct ServerHost(pub Weak<Server>);
 
 impl Host for ServerHost {
     fn is_quiet(&self, shard: ShardId) -> bool {

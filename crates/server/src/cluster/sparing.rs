@@ -12,7 +12,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aryavarth::{Error, ShardId, Spared};
-use aryavarth_replication::EntryIndex;
+use aryavarth_replication::{EntryIndex, blocking};
 
 use super::error::NodeError;
 use super::member::Member;
@@ -44,6 +44,7 @@ impl Member {
         while !self.is_stopping() {
             let Some(damage) = self.unneeded().first().cloned() else {
                 tokio::select! {
+                    biased;
                     () = self.mending.unneeded_noted.notified() => {}
                     () = self.rest(AGAIN) => {}
                 }
@@ -81,7 +82,7 @@ impl Member {
 
     async fn spare_once(&self, damage: &Error) -> Result<Spared, NodeError> {
         let (store, damage) = (self.around.store.clone(), damage.clone());
-        let spared = tokio::task::spawn_blocking(move || store.spare(&damage)).await;
+        let spared = blocking(move || store.spare(&damage)).await;
         let spared = spared.map_err(|error| NodeError::System {
             operation: "have a checkpoint written",
             detail: error.to_string(),

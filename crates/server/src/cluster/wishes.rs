@@ -33,8 +33,16 @@ impl ClusterNode {
     /// # Errors
     /// Why it was not granted.
     pub fn wish(&self, wish: Wish) -> Result<(), NodeError> {
-        let member = Arc::clone(self.member().ok_or(NodeError::NoCluster)?);
-        match self.handle().block_on(async move { member.ask_meta(Question::Wish(wish)).await }) {
+        self.handle().block_on(self.ask_wish(wish))
+    }
+
+    /// As [`wish`](ClusterNode::wish), without blocking.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn ask_wish(&self, wish: Wish) -> Result<(), NodeError> {
+        let member = self.member().ok_or(NodeError::NoCluster)?;
+        match member.ask_meta(Question::Wish(wish)).await {
             Answer::Done => Ok(()),
             Answer::Refused(why) => Err(NodeError::Refused(why)),
             Answer::Later(why) => Err(NodeError::Later(why)),

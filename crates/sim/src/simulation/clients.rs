@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aryavarth_check::Request;
-use aryavarth_cluster::ShardCount;
+use aryavarth_cluster::{ShardCount, Topology};
 use aryavarth_replication::simulation::Host;
-use aryavarth_replication::{Group, Node, NodeId, ShardId};
+use aryavarth_replication::{Group, NodeId, ShardId};
 use aryavarth_server::simulation::SimServer;
 
 use super::expiry::Terms;
@@ -32,16 +32,14 @@ pub struct Directory(Arc<Mutex<BTreeMap<NodeId, Running>>>);
 pub struct Running {
     /// The machine as the runtime sees it.
     pub host: Host,
-    /// The node.
-    pub node: Arc<Node>,
-    /// What clients talk to.
+    /// The node with its server.
     pub server: Arc<SimServer>,
 }
 
 impl Running {
     /// The group of a shard, if it is on this node.
     pub fn group(&self, shard: ShardId) -> Option<Group> {
-        self.node.group(shard).ok()
+        self.server.group(shard)
     }
 }
 
@@ -64,6 +62,13 @@ impl Directory {
     /// All of them.
     pub fn nodes(&self) -> Vec<NodeId> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
+    /// The newest topology that one of them has heard of.
+    pub fn newest(&self) -> Option<Arc<Topology>> {
+        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = running.values().filter_map(|running| running.server.topology());
+        known.max_by_key(|topology| topology.epoch())
     }
 
     fn any(&self, random: &mut Random) -> Option<NodeId> {

@@ -35,7 +35,8 @@ impl World {
         for shard in self.shards.clone() {
             self.serve_each(shard).await?;
         }
-        self.end_move().await?;
+        self.end_replacement().await?;
+        self.settle(super::world::LONG).await?;
         self.agree().await?;
         self.expire_all().await?;
         self.agree().await?;
@@ -117,44 +118,56 @@ impl World {
         Err(format!("shard {shard} does not serve though all is well"))
     }
 
-    /// All replicas come to have the same records.
+    /// All replicas come to have the same records, and who has none has no records.
     async fn agree(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + super::world::PATIENCE;
-        loop {
-            let chosen: BTreeMap<ShardId, u64> =
-                self.shards.iter().map(|shard| (*shard, self.ledger.chosen(*shard))).collect();
-            let behind = self.machines.values().find_map(|machine| {
-                let lags = |shard: &&ShardId| {
-                    let applied = machine.group(**shard).and_then(|group| group.applied());
-                    applied.map_or(0, |applied| applied.index.0 + 1) < chosen[*shard]
-                };
-                self.shards.iter().find(lags).map(|shard| (machine.id, *shard))
-            });
-            let Some((node, shard)) = behind else { break };
+        while let Some(why) = self.lagging()? {
             if Instant::now() > deadline {
-                return Err(format!("node {node} does not catch up with shard {shard}"));
+                return Err(why);
             }
             tokio::time::sleep(super::world::TICK).await;
             self.check()?;
         }
-        let mut first: Option<(NodeId, Records)> = None;
+        let mut all: BTreeMap<ShardId, (NodeId, Records)> = BTreeMap::new();
         for machine in self.machines.values() {
-            let records = machine.records(self.clocks.horizon())?;
-            match &first {
-                None => first = Some((machine.id, records)),
-                Some((id, known)) if *known != records => {
+            for (shard, records) in machine.records(self.clocks.horizon())? {
+                let node = machine.id;
+                let (id, known) = all.entry(shard).or_insert_with(|| (node, records.clone()));
+                if *known != records {
                     let differs =
                         known.iter().find(|(key, value)| records.get(*key) != Some(value));
                     return Err(format!(
-                        "nodes {id} and {} differ: {} and {} records, e.g. {differs:?}",
-                        machine.id,
+                        "nodes {id} and {node} differ in shard {shard}: {} and {} records, e.g. {differs:?}",
                         known.len(),
                         records.len()
                     ));
                 }
-                Some(_) => {}
             }
         }
         Ok(())
+    }
+
+    /// A replica that has not applied all that was committed, or one that was dropped and has left something behind.
+    fn lagging(&self) -> Result<Option<String>, String> {
+        let groups = self.around.shards.groups();
+        for (shard, chosen) in groups.map(|shard| (shard, self.ledger.chosen(shard))) {
+            for machine in self.machines.values() {
+                let Some(group) = machine.group(shard) else { continue };
+                if group.applied().map_or(0, |applied| applied.index.0 + 1) < chosen {
+                    let node = machine.id;
+                    return Ok(Some(format!("node {node} does not catch up with shard {shard}")));
+                }
+            }
+        }
+        for machine in self.machines.values() {
+            let records = machine.records(self.clocks.horizon())?;
+            if let Some(shard) = records.keys().find(|shard| machine.group(**shard).is_none()) {
+                let node = machine.id;
+                return Ok(Some(format!(
+                    "node {node} has records of shard {shard} and no replica"
+                )));
+            }
+        }
+        Ok(None)
     }
 }

@@ -138,7 +138,7 @@ struct Replica {
     base_voters: Option<Voters>,
     /// Up to before here it has acted on entries being committed.
     acted: u64,
-    /// Whom it voted for.
+    /// Whom it voted for, by what is on its disk.
     given: BTreeMap<Term, NodeId>,
 }
 
@@ -289,7 +289,11 @@ impl Ledger {
         self.with(node, shard, |shard, scribe| {
             scribe.note(format_args!("forgot"));
             // What it had, others must have by now; what it said, it has said.
-            shard.replicas.entry(node).or_default().live.entries.clear();
+            let replica = shard.replicas.entry(node).or_default();
+            replica.live = View::default();
+            replica.base_voters = None;
+            replica.acted = 0;
+            replica.touch(0);
         });
     }
 
@@ -369,6 +373,9 @@ impl Replica {
             }
         }
         self.durable.vote = self.live.vote;
+        if let Some(vote) = self.live.vote.filter(|vote| !vote.won) {
+            self.given.entry(vote.term).or_insert(vote.node);
+        }
         self.unsynced.clear();
     }
 
@@ -450,9 +457,11 @@ impl Shard {
             }
         }
         replica.live.vote = Some(vote);
-        replica.given.insert(vote.term, vote.node);
         if vote.won {
-            self.won(vote.node, vote.term, scribe);
+            return self.won(vote.node, vote.term, scribe);
+        }
+        if let Some(given) = replica.given.get(&vote.term).filter(|given| **given != vote.node) {
+            scribe.violation(format_args!("it voted for node {given} and now gives {vote:?}"));
         }
     }
 

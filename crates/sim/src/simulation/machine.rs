@@ -10,29 +10,20 @@ use std::time::Duration;
 use aryavarth::disk::Disk;
 use aryavarth::disk::sim::{CrashPlan, SimDisk};
 use aryavarth::{Durability, KvStore, Options, UnixMillis};
-use aryavarth_cluster::{ShardCount, Topology};
-use aryavarth_replication::entry_log::EntryIndex;
+use aryavarth_cluster::{Address, ShardCount};
 use aryavarth_replication::simulation::{Host, Pace, SimNetwork};
-use aryavarth_replication::store::NodeStore;
-use aryavarth_replication::{
-    ClusterId, EngineStore, Group, Identity, Incarnation, Node, NodeConfig, NodeId, Roster, Secret,
-    ShardId, Timing,
-};
+use aryavarth_replication::{Group, NodeId, ShardId, Timing};
+use aryavarth_server::cluster::reserved::group_of;
+use aryavarth_server::cluster::{Home, Start};
+use aryavarth_server::config::{Config, OnDamage, Reads, Span, Switch};
+use aryavarth_server::simulation::{Setup, SimServer, Simulated};
 
-use aryavarth_server::cluster::reserved::owner;
-use aryavarth_server::config::Reads;
-use aryavarth_server::simulation::{Setup, SimServer};
-
-use super::clients::{Directory, Running};
-use super::ledger::{Found, Ledger, Settled};
-use super::peers::Line;
+use super::clients::Running;
+use super::ledger::Ledger;
 use super::random::Random;
+use super::talk::host_of;
 use super::trace::Trace;
-use super::watch::{Watch, WatchedStore};
-use super::weather::Air;
-
-/// Bytes of a log read at once.
-const READ_AT_ONCE: u64 = 1 << 20;
+use super::watch::Watcher;
 
 /// What all machines of a run have in common.
 #[derive(Clone)]
@@ -43,16 +34,41 @@ pub struct Surroundings {
     pub ledger: Ledger,
     /// How nodes reach one another.
     pub network: SimNetwork,
-    /// What is between them.
-    pub air: Air,
-    /// Where they are.
-    pub directory: Directory,
     /// The cluster's times.
     pub timing: Timing,
-    /// How many shards there are. Each machine has a replica of all of them.
+    /// How many shards there are.
     pub shards: ShardCount,
-    /// Where clients find nodes.
-    pub topology: Arc<Topology>,
+    /// How nodes are set.
+    pub settings: Settings,
+}
+
+/// How the nodes of a run are set.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Entries that are kept for who falls behind.
+    pub log_keep: u32,
+    /// In how many seconds all records are read to look for damage; 0 for never.
+    pub scrub_period: u64,
+}
+
+impl Settings {
+    /// Some settings.
+    pub fn any(random: &mut Random) -> Settings {
+        Settings {
+            log_keep: *random.pick(&[10, 100, 10_000]),
+            scrub_period: *random.pick(&[0, 1, 4]),
+        }
+    }
+
+    fn config(self, random: &mut Random) -> Config {
+        let mut config = Config::default();
+        (config.cluster, config.io_threads) = (Switch::Yes, 1);
+        config.reads = *random.pick(&[Reads::Lease, Reads::Lease, Reads::ReadIndex]);
+        config.raft_log_keep = self.log_keep;
+        config.scrub_period = Span(Duration::from_secs(self.scrub_period));
+        config.on_damage = OnDamage::Stop;
+        config
+    }
 }
 
 /// A machine, whether its node runs or not.
@@ -83,9 +99,13 @@ const MOST_SKEW: u64 = 5_000;
 /// Records with their deadlines, by key.
 pub type Records = BTreeMap<Vec<u8>, (Vec<u8>, Option<UnixMillis>)>;
 
+/// The directory of a node.
+const HOME: &str = "/node";
+
 /// Where peers reach a node.
-pub fn address(node: NodeId) -> String {
-    format!("sim:{node}")
+pub fn address(node: NodeId) -> SocketAddr {
+    let number = u8::try_from(node.0).unwrap_or(u8::MAX);
+    SocketAddr::new(IpAddr::from([10, 0, 0, number]), 7)
 }
 
 fn options(disk: &SimDisk) -> Options {
@@ -113,22 +133,29 @@ impl Machine {
         self.process.as_ref()?.running.group(shard)
     }
 
+    /// Its id, if it has become a node.
+    pub fn joined(&self) -> Option<NodeId> {
+        self.process.as_ref()?.running.server.id()
+    }
+
     /// Whether it leads one of these shards, ready to serve.
     pub fn leads_any(&self, shards: &[ShardId]) -> bool {
         shards.iter().any(|shard| self.group(*shard).is_some_and(|group| group.is_leader()))
     }
 
-    /// All its records that have not expired by then.
+    /// All its records that have not expired by then, by shard.
     ///
     /// # Errors
     /// If they cannot be read, or it does not run.
-    pub fn records(&self, by: UnixMillis) -> Result<Records, String> {
+    pub fn records(&self, by: UnixMillis) -> Result<BTreeMap<ShardId, Records>, String> {
         let process = self.process.as_ref().ok_or_else(|| format!("node {} is down", self.id))?;
-        let mut records = Records::new();
+        let mut records: BTreeMap<ShardId, Records> = BTreeMap::new();
         for entry in process.store.iter() {
             let entry = entry.map_err(|error| error.to_string())?;
             if entry.expires_at.is_none_or(|deadline| deadline > by) {
-                records.insert(entry.key, (entry.value, entry.expires_at));
+                let shard = group_of(self.around.shards, &entry.key);
+                let value = (entry.value, entry.expires_at);
+                records.entry(shard).or_default().insert(entry.key, value);
             }
         }
         Ok(records)
@@ -191,7 +218,7 @@ impl Machine {
     ///
     /// # Errors
     /// What it says, if it does not start.
-    pub async fn start(&mut self) -> Result<(), String> {
+    pub async fn start(&mut self, start: Start) -> Result<(), String> {
         if self.process.is_some() {
             return Ok(());
         }
@@ -200,93 +227,37 @@ impl Machine {
         self.clock.0 += Duration::from_millis(1);
         let seed = self.random.next();
         let host = Host::new(seed, self.clock.0, self.clock.1, self.pace.clone());
-        let opened = host.enter(|| KvStore::open_with(Path::new("/node"), options(&self.disk)));
+        let opened = host.enter(|| KvStore::open_with(Path::new(HOME), options(&self.disk)));
         let store = opened.map_err(|error| error.to_string())?;
         let alive = Arc::new(AtomicBool::new(true));
-        let (ledger, watching) = (self.around.ledger.clone(), Arc::clone(&alive));
-        let shards = self.around.shards;
-        let engine = EngineStore::new(store.clone(), owner(shards));
-        self.report(&engine)?;
-        let watch = Watch { node: self.id, ledger, alive: watching };
-        let watched = Arc::new(WatchedStore { store: engine, watch });
-        let (config, network) = (self.config(), self.around.network.clone());
-        let setup = self.setup();
+        let setup = self.setup(start, &alive);
         let records = store.clone();
-        let starting = host.spawn(async move {
-            let node = Node::start_simulated(config, watched, None, &network).await;
-            let node = node.map_err(|error| error.to_string())?;
-            // One that was made and never synced is made again.
-            for shard in shards.shards().filter(|shard| node.group(*shard).is_err()) {
-                node.create_group(shard).await.map_err(|error| error.to_string())?;
-            }
-            let server = SimServer::start(records, &setup).map_err(|error| error.to_string())?;
-            node.groups().into_iter().for_each(|group| server.seat(group));
-            Ok::<_, String>((Arc::new(node), Arc::new(server)))
-        });
-        let (node, server) = starting.await.map_err(|error| error.to_string())??;
-        let running = Running { host, node, server };
+        let starting = host.spawn(SimServer::start(records, setup));
+        let server = starting.await.map_err(|error| error.to_string())?;
+        let server = Arc::new(server.map_err(|error| error.to_string())?);
+        let running = Running { host, server };
         self.process = Some(Process { running, store, alive });
         Ok(())
     }
 
-    fn setup(&mut self) -> Setup {
+    fn setup(&mut self, start: Start, alive: &Arc<AtomicBool>) -> Setup {
+        let watcher = Watcher {
+            disk: self.disk.clone(),
+            ledger: self.around.ledger.clone(),
+            alive: Arc::clone(alive),
+            machine: self.id,
+        };
         Setup {
-            node: self.id,
-            shards: self.around.shards,
-            topology: Arc::clone(&self.around.topology),
-            reads: *self.random.pick(&[Reads::Lease, Reads::Lease, Reads::ReadIndex]),
-            peers: Arc::new(Line {
-                node: self.id,
-                air: self.around.air.clone(),
-                directory: self.around.directory.clone(),
-            }),
-        }
-    }
-
-    /// Tells the ledger what is there.
-    fn report(&self, store: &EngineStore) -> Result<(), String> {
-        let is_settled = self.disk.unsynced_writes() == 0;
-        let settled = if is_settled { Settled::OnDisk } else { Settled::InMemory };
-        for shard in store.shards() {
-            let log = store.log(shard).map_err(|error| error.to_string())?;
-            let state = log.state();
-            let mut entries = Vec::new();
-            let mut next = state.purged.map_or(0, |purged| purged.index.0 + 1);
-            while let Some(last) = state.last
-                && next <= last.index.0
-            {
-                let range = next..last.index.0 + 1;
-                let more = log.read(range, READ_AT_ONCE).map_err(|error| error.to_string())?;
-                let Some(newest) = more.last().map(|entry| entry.id.index) else { break };
-                let EntryIndex(newest) = newest;
-                next = newest + 1;
-                entries.extend(more);
-            }
-            let found = Found {
-                base: state.purged,
-                entries,
-                vote: state.vote,
-                committed: state.committed,
-                applied: state.applied,
-                settled,
-            };
-            self.around.ledger.recovered(self.id, shard, &found);
-        }
-        Ok(())
-    }
-
-    fn config(&self) -> NodeConfig {
-        NodeConfig {
-            identity: Identity {
-                cluster: ClusterId(1),
-                node: self.id,
-                incarnation: Incarnation(self.id.0),
-            },
-            secret: Secret::new("simulation"),
-            listen: SocketAddr::new(IpAddr::from([0, 0, 0, 0]), 0),
+            home: Home::on(Arc::new(self.disk.clone()), HOME),
+            config: self.around.settings.config(&mut self.random),
+            peer: address(self.id),
+            client: Address::new(&host_of(self.id), 1).expect("a name without odd letters"),
             timing: self.around.timing,
-            tls: None,
-            roster: Roster::default(),
+            start,
+            simulated: Simulated {
+                network: self.around.network.clone(),
+                watcher: Arc::new(watcher),
+            },
         }
     }
 }

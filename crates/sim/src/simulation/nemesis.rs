@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aryavarth::disk::sim::{CallKind, CrashPlan, FailedSync, Fault};
-use aryavarth_replication::NodeId;
 use aryavarth_replication::entry_log::EntryIndex;
 use aryavarth_replication::simulation::Pace;
+use aryavarth_replication::{NodeId, Standing};
 use tokio::time::Instant;
 
 use super::random::Random;
@@ -272,7 +272,9 @@ impl World {
         else {
             return;
         };
-        let others: Vec<NodeId> = self.voters.iter().copied().filter(|to| *to != id).collect();
+        let members = group.status().members.into_iter();
+        let voters = members.filter(|member| member.standing == Standing::Voter);
+        let others: Vec<NodeId> = voters.map(|m| m.node).filter(|to| *to != id).collect();
         if others.is_empty() {
             return;
         }

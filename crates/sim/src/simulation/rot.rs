@@ -37,9 +37,9 @@ const DECAYS: [Decay; 4] = [Decay::Flipped, Decay::Zeroed, Decay::Misplaced, Dec
 impl World {
     /// A place on one of the disks rots, if that is one that the cluster can do without.
     pub(super) fn rot(&mut self) {
-        let whole: Vec<NodeId> = self.voters.difference(&self.rotten).copied().collect();
-        let spared = (self.voters.len() - 1) / 2;
-        if self.is_moving() || self.voters.len() - whole.len() >= spared {
+        let whole: Vec<NodeId> = self.members.difference(&self.rotten).copied().collect();
+        let spared = usize::from(self.factor.get() - 1) / 2;
+        if self.is_replacing() || self.members.len() - whole.len() >= spared {
             return;
         }
         let victim = *self.random.pick(&whole);
@@ -59,11 +59,11 @@ impl World {
             self.crash(victim, CrashPlan::LoseUnsynced).await;
         }
         // One of them may be on its way out already.
-        self.end_move().await?;
+        self.end_replacement().await?;
         while let Some(victim) = self.rotten.first().copied() {
             self.replace_node(victim).await;
             self.check()?;
-            self.end_move().await?;
+            self.end_replacement().await?;
         }
         Ok(())
     }

@@ -7,14 +7,16 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use aryavarth::disk::sim::SimDisk;
 use aryavarth::{Result, WriteBatch};
 use aryavarth_replication::entry_log::{
     EntryIndex, EntryLog, LoggedEntry, NewEntry, ReplicatedState,
 };
 use aryavarth_replication::store::{Chunks, NodeStore, ShardData, ShardInstall};
 use aryavarth_replication::{EngineStore, EntryId, NodeId, ShardId};
+use aryavarth_server::simulation;
 
-use super::ledger::{Ledger, Seen};
+use super::ledger::{Found, Ledger, Seen, Settled};
 
 /// Who watches one life of a node.
 #[derive(Clone)]
@@ -32,6 +34,77 @@ impl Watch {
         if self.alive.load(Ordering::SeqCst) {
             tell(&self.ledger, self.node);
         }
+    }
+}
+
+/// Bytes of a log read at once.
+const READ_AT_ONCE: u64 = 1 << 20;
+
+/// Who watches what the process of a machine becomes.
+pub struct Watcher {
+    /// What it runs on.
+    pub disk: SimDisk,
+    /// Where it is written down.
+    pub ledger: Ledger,
+    /// False once it was killed.
+    pub alive: Arc<AtomicBool>,
+    /// The id that its node is to have.
+    pub machine: NodeId,
+}
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watcher").field("machine", &self.machine).finish_non_exhaustive()
+    }
+}
+
+impl simulation::Watcher for Watcher {
+    fn watch(
+        &self,
+        node: NodeId,
+        store: &EngineStore,
+    ) -> std::result::Result<Arc<dyn NodeStore>, String> {
+        if node != self.machine {
+            return Err(format!("machine {} has become node {node}", self.machine));
+        }
+        self.report(node, store)?;
+        let (ledger, alive) = (self.ledger.clone(), Arc::clone(&self.alive));
+        let watch = Watch { node, ledger, alive };
+        Ok(Arc::new(WatchedStore { store: store.clone(), watch }))
+    }
+}
+
+impl Watcher {
+    /// Tells the ledger what is there.
+    fn report(&self, node: NodeId, store: &EngineStore) -> std::result::Result<(), String> {
+        let is_settled = self.disk.unsynced_writes() == 0;
+        let settled = if is_settled { Settled::OnDisk } else { Settled::InMemory };
+        for shard in store.shards() {
+            let log = store.log(shard).map_err(|error| error.to_string())?;
+            let state = log.state();
+            let mut entries = Vec::new();
+            let mut next = state.purged.map_or(0, |purged| purged.index.0 + 1);
+            while let Some(last) = state.last
+                && next <= last.index.0
+            {
+                let range = next..last.index.0 + 1;
+                let more = log.read(range, READ_AT_ONCE).map_err(|error| error.to_string())?;
+                let Some(newest) = more.last().map(|entry| entry.id.index) else { break };
+                let EntryIndex(newest) = newest;
+                next = newest + 1;
+                entries.extend(more);
+            }
+            let found = Found {
+                base: state.purged,
+                entries,
+                vote: state.vote,
+                committed: state.committed,
+                applied: state.applied,
+                settled,
+            };
+            self.ledger.recovered(node, shard, &found);
+        }
+        Ok(())
     }
 }
 

@@ -75,14 +75,6 @@ impl Air {
         self.state().climate = climate;
     }
 
-    /// How long a message takes, if it arrives.
-    pub fn passage(&self, from: NodeId, to: NodeId) -> Option<Duration> {
-        let mut state = self.state();
-        let lost = state.climate.lost + state.climate.broken;
-        let is_lost = state.cut.contains(&(from, to)) || state.random.chance(lost);
-        (!is_lost).then(|| state.journey())
-    }
-
     /// Lets nothing pass in these directions, and all in the others.
     pub fn cut(&self, cut: BTreeSet<(NodeId, NodeId)>) {
         self.state().cut = cut;

@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aryavarth::disk::sim::CrashPlan;
-use aryavarth_cluster::{
-    Address, Change, ClusterId, Incarnation, NewNode, ReplicationFactor, ShardCount, Topology,
-};
+use aryavarth_cluster::{NodeState, ReplicationFactor, ShardCount, group_size};
 use aryavarth_replication::simulation::SimNetwork;
 use aryavarth_replication::{NodeId, ShardId, Timing};
+use aryavarth_server::cluster::Start;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -18,11 +17,10 @@ use super::clients::{Client, Directory, Habits};
 use super::expiry::Clocks;
 use super::history::History;
 use super::ledger::Ledger;
-use super::machine::{Machine, Surroundings, address};
-use super::moving::Move;
+use super::machine::{Machine, Settings, Surroundings, address};
 use super::nemesis::Relief;
+use super::operator::Replacement;
 use super::random::Random;
-use super::talk::host_of;
 use super::trace::{Events, Trace};
 use super::weather::{Air, Climate};
 
@@ -31,24 +29,13 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// After so many elections each shard must serve again.
 const ELECTIONS: u32 = 12;
 pub(super) const TICK: Duration = Duration::from_millis(50);
-
-/// The nodes that there may ever be.
-const NODES: u64 = 40;
-
-/// Where clients find nodes, be they there yet or not. Who leads is not in it.
-fn phone_book(shards: ShardCount) -> Topology {
-    let node = |id: u64| {
-        let address = Address::new(&host_of(NodeId(id)), 1).expect("a name without odd letters");
-        let (id, incarnation) = (NodeId(id), Incarnation(id));
-        NewNode { id, incarnation, client: address.clone(), peer: address, zone: None }
-    };
-    let factor = ReplicationFactor::new(3).expect("three is allowed");
-    let mut topology = Topology::found(ClusterId(1), shards, factor, node(1));
-    for id in 2..=NODES {
-        topology.apply(&Change::AddNode(node(id))).expect("it is new");
-    }
-    topology
-}
+/// How long replicas may take to be where they are to be: an order of which the answer was lost, when all was not well
+/// yet, is waited for.
+pub(super) const LONG: Duration = Duration::from_secs(60);
+/// How long somebody is asked to let a machine in, before another one is.
+const PERSISTENCE: Duration = Duration::from_secs(3);
+/// The node that founds the cluster.
+const FIRST: NodeId = NodeId(1);
 
 /// All there is in a run.
 pub struct World {
@@ -57,7 +44,10 @@ pub struct World {
     pub(super) air: Air,
     pub(super) machines: BTreeMap<NodeId, Machine>,
     pub(super) shards: Vec<ShardId>,
-    pub(super) voters: BTreeSet<NodeId>,
+    /// The nodes that belong to the cluster, and are not about to leave it.
+    pub(super) members: BTreeSet<NodeId>,
+    /// On how many of them each shard is to be.
+    pub(super) factor: ReplicationFactor,
     /// Those of them whose disks have rotted.
     pub(super) rotten: BTreeSet<NodeId>,
     pub(super) reliefs: Vec<(Instant, Relief)>,
@@ -66,7 +56,11 @@ pub struct World {
     pub(super) directory: Directory,
     pub(super) around: Surroundings,
     pub(super) clocks: Clocks,
-    moving: Option<(Move, JoinHandle<()>)>,
+    /// The highest id of a node so far.
+    newest: u64,
+    replacing: Option<(Replacement, JoinHandle<()>)>,
+    /// Since when a machine waits to be let in.
+    joining: Option<(NodeId, Instant)>,
     stop: Arc<AtomicBool>,
 }
 
@@ -84,20 +78,19 @@ impl World {
             trace: trace.clone(),
             ledger: ledger.clone(),
             network,
-            air: air.clone(),
-            directory: directory.clone(),
             timing: Timing::quick(),
             shards,
-            topology: Arc::new(phone_book(shards)),
+            settings: Settings::any(&mut random),
         };
-        let nodes = if random.chance(650) { 3 } else { 5 };
+        let (nodes, factor) = *random.pick(&[(3, 3), (3, 3), (4, 3), (5, 3), (5, 5)]);
         World {
             random,
             trace,
             air,
             machines: BTreeMap::new(),
             shards: shards.shards().collect(),
-            voters: (1..=nodes).map(NodeId).collect(),
+            members: (1..=nodes).map(NodeId).collect(),
+            factor: ReplicationFactor::new(factor).expect("it is odd"),
             rotten: BTreeSet::new(),
             reliefs: Vec::new(),
             ledger,
@@ -105,7 +98,9 @@ impl World {
             directory,
             around,
             clocks: Clocks::default(),
-            moving: None,
+            newest: nodes,
+            replacing: None,
+            joining: None,
             stop: Arc::default(),
         }
     }
@@ -132,33 +127,77 @@ impl World {
         self.trace.found().map_or(Ok(()), Err)
     }
 
+    /// One node founds the cluster, and the others join it.
     async fn found(&mut self) -> Result<(), String> {
-        for node in self.voters.clone() {
+        for node in self.members.clone() {
             self.add_machine(node).await?;
+            self.await_joined(node).await?;
         }
-        let members: Vec<_> = self.voters.iter().map(|node| (*node, address(*node))).collect();
-        for shard in self.shards.clone() {
-            let first = self.random.pick(&members).0;
-            let Some(group) = self.machines[&first].group(shard) else { continue };
-            let Some(process) = self.machines[&first].process() else { continue };
-            let members = members.clone();
-            let founding =
-                process.running.host.spawn(async move { group.initialize(&members).await });
-            let founded = founding.await.map_err(|error| error.to_string())?;
-            founded.map_err(|error| format!("a group cannot be founded: {error}"))?;
-        }
-        self.await_leaders(PATIENCE).await
+        self.settle(PATIENCE).await
     }
 
-    /// A machine with an empty disk, and empty groups on it.
+    /// A machine with an empty disk, that asks to be let in, or founds the cluster if it is the first.
     pub(super) async fn add_machine(&mut self, node: NodeId) -> Result<(), String> {
         let (around, random) = (self.around.clone(), self.random.fork());
         self.machines.insert(node, Machine::new(node, around, random));
         self.note_clocks();
+        self.joining = Some((node, Instant::now()));
         self.start(node).await;
         match self.machines[&node].process() {
             Some(_) => Ok(()),
             None => Err(format!("node {node} does not start")),
+        }
+    }
+
+    async fn await_joined(&mut self, node: NodeId) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.machines[&node].joined() != Some(node) {
+            if Instant::now() > deadline {
+                return Err(format!("node {node} is not let in though all is well"));
+            }
+            tokio::time::sleep(TICK).await;
+            self.look_after_machines().await;
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    /// How a machine comes to the cluster: told to as it was at first, but by way of anybody who is there now.
+    fn way_in(&mut self, node: NodeId) -> Start {
+        if node == FIRST {
+            return Start::Found { shards: self.around.shards, factor: self.factor };
+        }
+        let others: Vec<NodeId> = self.machines.keys().copied().filter(|id| *id != node).collect();
+        let running = |id: &NodeId| self.machines[id].joined().is_some();
+        let there: Vec<NodeId> = others.iter().copied().filter(running).collect();
+        let from = if there.is_empty() { others } else { there };
+        match from.is_empty() {
+            true => Start::Resume,
+            false => Start::Join { member: address(*self.random.pick(&from)).to_string() },
+        }
+    }
+
+    /// Sees to machines of which the processes have ended, and to one that asks somebody who is not there.
+    pub(super) async fn look_after_machines(&mut self) {
+        for node in self.machines.keys().copied().collect::<Vec<_>>() {
+            let Some(process) = self.machines[&node].process() else { continue };
+            let Some(why) = process.running.server.ended_because().map(str::to_owned) else {
+                continue;
+            };
+            self.trace.note(format_args!("n{node} ends: {why}"));
+            self.crash(node, CrashPlan::KillProcess).await;
+            if self.members.contains(&node) {
+                self.trace.violation(format_args!("node {node} ends: {why}"));
+            }
+        }
+        let Some((node, since)) = self.joining else { return };
+        let machine = self.machines.get(&node);
+        if machine.is_none_or(|machine| machine.joined().is_some()) {
+            self.joining = None;
+        } else if since.elapsed() > PERSISTENCE && machine.is_some_and(|m| m.process().is_some()) {
+            self.joining = Some((node, Instant::now()));
+            self.crash(node, CrashPlan::LoseUnsynced).await;
+            self.start(node).await;
         }
     }
 
@@ -209,7 +248,8 @@ impl World {
             }
             self.note_clocks();
             self.relieve_due(Instant::now()).await;
-            self.finish_move().await;
+            self.look_after_machines().await;
+            self.finish_replacement().await;
             if Instant::now() >= next {
                 self.trouble().await;
                 next = Instant::now() + self.random.millis(50..=between);
@@ -246,7 +286,7 @@ impl World {
         for node in self.machines.keys().copied().collect::<Vec<_>>() {
             // A store that was fenced stays so until it is opened again.
             let fenced = |machine: &Machine| {
-                machine.process().is_some_and(|process| process.running.node.failure().is_some())
+                machine.process().is_some_and(|process| process.running.server.failure().is_some())
             };
             if fenced(&self.machines[&node]) {
                 self.crash(node, CrashPlan::LoseUnsynced).await;
@@ -265,8 +305,9 @@ impl World {
 
     /// Starts a node, if it does not run.
     pub(super) async fn start(&mut self, node: NodeId) {
+        let way_in = self.way_in(node);
         let Some(machine) = self.machines.get_mut(&node) else { return };
-        if let Err(error) = machine.start().await {
+        if let Err(error) = machine.start(way_in).await {
             if self.rotten.contains(&node) {
                 self.trace.note(format_args!("n{node} does not start: {error}"));
             } else {
@@ -280,82 +321,134 @@ impl World {
 
     /// Begins to replace a node by a new one, unless that is under way.
     pub(super) async fn replace(&mut self) {
-        if self.moving.is_some() {
+        if self.is_replacing() {
             return;
         }
         let rotten = self.rotten.first().copied();
-        let voters: Vec<NodeId> = self.voters.iter().copied().collect();
-        let from = rotten.unwrap_or_else(|| *self.random.pick(&voters));
+        let members: Vec<NodeId> = self.members.iter().copied().collect();
+        let from = rotten.unwrap_or_else(|| *self.random.pick(&members));
         self.replace_node(from).await;
     }
 
     /// Whether a node is being replaced.
-    pub(super) fn is_moving(&self) -> bool {
-        self.moving.is_some()
+    pub(super) fn is_replacing(&self) -> bool {
+        self.replacing.is_some()
     }
 
     /// Begins to replace this node by a new one.
     pub(super) async fn replace_node(&mut self, from: NodeId) {
         let newest = self.machines.keys().next_back().map_or(0, |node| node.0);
-        let to = NodeId(newest + 1);
+        let to = NodeId(newest.max(self.newest) + 1);
+        self.newest = to.0;
         if let Err(error) = self.add_machine(to).await {
             return self.trace.violation(format_args!("{error}"));
         }
-        let mut voters = self.voters.clone();
-        voters.remove(&from);
-        voters.insert(to);
-        let moving = Move { from, to, voters, done: Arc::default() };
-        let task =
-            moving.clone().run(self.shards.clone(), self.directory.clone(), self.trace.clone());
-        self.moving = Some((moving, tokio::spawn(task)));
+        self.members.remove(&from);
+        self.members.insert(to);
+        let replacement = Replacement { from, to, done: Arc::default() };
+        let task = replacement.clone().run(self.directory.clone(), self.trace.clone());
+        self.replacing = Some((replacement, tokio::spawn(task)));
     }
 
     /// Turns off a node that was replaced.
-    async fn finish_move(&mut self) {
-        let Some((moving, _)) =
-            self.moving.take_if(|(moving, _)| moving.done.load(Ordering::SeqCst))
+    async fn finish_replacement(&mut self) {
+        let Some((done, _)) =
+            self.replacing.take_if(|(replacement, _)| replacement.done.load(Ordering::SeqCst))
         else {
             return;
         };
-        self.crash(moving.from, CrashPlan::LoseUnsynced).await;
-        self.machines.remove(&moving.from);
-        self.rotten.remove(&moving.from);
-        self.voters = moving.voters;
+        self.crash(done.from, CrashPlan::LoseUnsynced).await;
+        self.machines.remove(&done.from);
+        self.rotten.remove(&done.from);
     }
 
-    /// Waits until a move that has begun is done.
-    pub(super) async fn end_move(&mut self) -> Result<(), String> {
-        let deadline = Instant::now() + PATIENCE;
-        while self.moving.is_some() {
+    /// Waits until a replacement that has begun is done.
+    pub(super) async fn end_replacement(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + LONG;
+        while self.is_replacing() {
             if Instant::now() > deadline {
                 return Err(format!(
-                    "a replica is not moved though all is well: {}",
+                    "a node is not replaced though all is well: {}",
                     self.standing()
                 ));
             }
             tokio::time::sleep(TICK).await;
-            self.finish_move().await;
+            self.look_after_machines().await;
+            self.finish_replacement().await;
             self.check()?;
         }
         Ok(())
     }
 
+    /// Waits until every group is where it is to be, and nowhere else.
+    pub(super) async fn settle(&mut self, within: Duration) -> Result<(), String> {
+        let deadline = Instant::now() + within;
+        while let Some(why) = self.unsettled() {
+            if Instant::now() > deadline {
+                let standing = self.standing();
+                return Err(format!("{why}, though all is well: {standing}"));
+            }
+            tokio::time::sleep(TICK).await;
+            self.look_after_machines().await;
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    /// What is not yet as it is to be.
+    fn unsettled(&self) -> Option<String> {
+        let Some(topology) = self.directory.newest() else {
+            return Some("nobody knows the cluster".to_owned());
+        };
+        let active = topology.nodes_in(NodeState::Active);
+        // Of these only the places may be left, as long as nobody else could take them.
+        let gone = topology.nodes_in(NodeState::Gone);
+        if active != self.members || active.len() + gone.len() != topology.nodes().len() {
+            let known: Vec<_> = topology.nodes().map(|node| (node.id, node.state)).collect();
+            return Some(format!("the nodes are {known:?}, and not {:?}", self.members));
+        }
+        for (shard, group) in topology.groups() {
+            let (kept, lost) = (&group.voters & &active, &group.voters & &gone);
+            let factor = topology.factor_of(shard);
+            let size = group_size(factor, active.len(), kept.len(), lost.len());
+            let is_whole = group.voters.len() == size && group.running.is_none();
+            if !is_whole || (!lost.is_empty() && kept != active) {
+                return Some(format!(
+                    "shard {shard} is on {:?}, not on {size} nodes",
+                    group.voters
+                ));
+            }
+            for (node, machine) in &self.machines {
+                if machine.group(shard).is_some() != group.voters.contains(node) {
+                    return Some(format!(
+                        "node {node} has a replica of shard {shard}, or has none"
+                    ));
+                }
+            }
+        }
+        None
+    }
+
     /// How the groups stand, as their leaders see it.
     fn standing(&self) -> String {
         let groups = self.machines.values().flat_map(|machine| {
-            self.shards.iter().filter_map(|shard| Some((machine.id, machine.group(*shard)?)))
+            self.around
+                .shards
+                .groups()
+                .filter_map(|shard| Some((machine.id, machine.group(shard)?)))
         });
         let leading = groups.filter(|(_, group)| group.is_leader());
         let told =
             leading.map(|(node, group)| format!("\n    on node {node}: {:?}", group.status()));
-        told.collect()
+        let newest = self.directory.newest();
+        told.chain(newest.map(|topology| format!("\n    the topology: {topology:?}"))).collect()
     }
 
     /// Waits until each shard has a leader that serves.
     pub(super) async fn await_leaders(&self, within: Duration) -> Result<(), String> {
         let deadline = Instant::now() + within;
-        for shard in &self.shards {
-            while !self.machines.values().any(|machine| machine.leads_any(&[*shard])) {
+        for shard in self.around.shards.groups() {
+            while !self.machines.values().any(|machine| machine.leads_any(&[shard])) {
                 if Instant::now() > deadline {
                     return Err(format!("nobody leads shard {shard} though all is well"));
                 }

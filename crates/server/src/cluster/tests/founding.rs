@@ -30,8 +30,8 @@ const CLUSTER: ClusterId = ClusterId(0xF00D);
 fn begin(place: &Place, until: CutOff) {
     let shards = ShardCount::new(SHARDS).unwrap();
     let phase = Phase::Founding { cluster: CLUSTER, shards, factor: ReplicationFactor::Three };
-    let card = Card::draw(phase).unwrap();
-    card.write(place.directory.path()).unwrap();
+    let card = Card::draw(&place.home(), phase);
+    card.write(&place.home()).unwrap();
     if until == CutOff::CardWritten {
         return;
     }
@@ -110,7 +110,7 @@ fn a_founding_that_was_cut_off_is_finished() {
         place.start(start).unwrap_or_else(|error| panic!("{until:?}: {error}"));
         settled(&[&place], 1, 1);
         assert_eq!(place.running().topology().cluster(), CLUSTER, "{until:?}");
-        let card = Card::read(place.directory.path()).unwrap().unwrap();
+        let card = Card::read(&place.home()).unwrap().unwrap();
         assert!(matches!(card.phase, Phase::Member { .. }), "{until:?}");
         for (shard, group) in place.running().seats.groups() {
             assert!(group.status().purged.is_some(), "{until:?} {shard}");

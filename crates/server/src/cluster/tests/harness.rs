@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::cluster::member::Member;
 use crate::cluster::{
-    ClusterNode, ClusterOptions, Host, Later, NodeError, Policy, Seats, Start, Views, runtime,
+    ClusterNode, ClusterOptions, Home, Host, Later, NodeError, Policy, Seats, Start, Views, runtime,
 };
 use crate::config::OnDamage;
 
@@ -96,15 +96,21 @@ impl Place {
         }
     }
 
+    pub fn home(&self) -> Home {
+        Home::new(self.directory.path())
+    }
+
     pub fn options(&self) -> ClusterOptions {
         ClusterOptions {
-            directory: self.directory.path().to_owned(),
+            home: self.home(),
             peer: self.peer,
             client: self.client.to_string().parse().unwrap(),
             zone: None,
             secret: Secret::new(self.secret),
             tls: None,
             timing: Timing { connect: 1_000, ..Timing::quick() },
+            #[cfg(feature = "simulated-cluster")]
+            simulated: None,
         }
     }
 

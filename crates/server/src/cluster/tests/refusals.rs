@@ -106,8 +106,8 @@ fn two_processes_are_not_one_node() {
     assert!(why.contains("runs at") && why.contains("copied"), "{why}");
     // If it did not look there, others find it out.
     fs::remove_file(twin.directory.path().join("cluster.topology")).unwrap();
-    let card = Card::read(twin.directory.path()).unwrap().unwrap();
-    assert_eq!(Card::read(second.directory.path()).unwrap().unwrap(), card);
+    let card = Card::read(&twin.home()).unwrap().unwrap();
+    assert_eq!(Card::read(&second.home()).unwrap().unwrap(), card);
     let topology = first.running().topology();
     let mut elsewhere = topology.as_ref().clone();
     let (client, peer) = (twin.client.to_string(), twin.peer.to_string());
@@ -117,7 +117,7 @@ fn two_processes_are_not_one_node() {
         peer: peer.parse().unwrap(),
     };
     elsewhere.apply(&moved).unwrap();
-    crate::cluster::saved::write(twin.directory.path(), &elsewhere);
+    crate::cluster::saved::write(&twin.home(), &elsewhere);
     let why = refused(&mut twin, Start::Resume);
     assert!(why.contains("another process"), "{why}");
     assert_eq!(second.running().ended(), None, "who was there first stays");
