@@ -183,6 +183,57 @@ fn a_replica_that_is_forgotten_leaves_values_and_nothing_else() {
     assert_eq!(get(&store, "a").as_deref(), Some("2"));
 }
 
+/// Or a group would take it for one that has all that was committed up to there.
+#[test]
+fn a_replica_after_one_that_was_forgotten_has_nothing_of_it_after_a_restart_either() {
+    for cleared in [false, true] {
+        let disk = SimDisk::new();
+        let mut store = open(&disk);
+        let log = store.replicated(ShardId(1)).unwrap();
+        log.save_vote(b"term 2").unwrap();
+        (0..8).for_each(|index| set(&log, 2, index, "a", "old"));
+        log.apply(EntryIndex(5)).unwrap();
+        log.save_committed(id(2, 5)).unwrap();
+        log.forget().unwrap();
+        assert_eq!(store.left_behind(), [ShardId(1)]);
+        store.remove("a").unwrap();
+        if cleared {
+            store.note_cleared(ShardId(1)).unwrap();
+            assert!(store.left_behind().is_empty());
+        }
+        drop(log);
+        let pledged = |log: &ReplicatedLog| {
+            let pledge = log.state().unwrap().pledge.expect("there was a replica");
+            (pledge.vote, pledge.last)
+        };
+        let promised = (b"term 2".to_vec(), Some(id(2, 7)));
+        assert_eq!(pledged(&store.replicated(ShardId(1)).unwrap()), promised);
+        for _ in 0..2 {
+            store.close().unwrap();
+            store = open(&disk);
+            assert!(store.is_replicated());
+            let log = store.replicated(ShardId(1)).unwrap();
+            let state = log.state().unwrap();
+            assert_eq!((state.applied, state.last, state.vote), (None, None, None));
+            assert_eq!((state.committed, state.config), (None, None));
+            assert_eq!(pledged(&log), promised);
+        }
+        let log = store.replicated(ShardId(1)).unwrap();
+        (0..3).for_each(|index| set(&log, 3, index, "a", &format!("new {index}")));
+        log.apply(EntryIndex(1)).unwrap();
+        log.save_committed(id(3, 1)).unwrap();
+        set(&log, 3, 3, "b", "1");
+        drop(log);
+        store.close().unwrap();
+        let store = open(&disk);
+        let log = store.replicated(ShardId(1)).unwrap();
+        assert_eq!(log.state().unwrap().applied, Some(id(3, 1)));
+        assert_eq!(get(&store, "a").as_deref(), Some("new 1"));
+        log.forget().unwrap();
+        assert_eq!(pledged(&store.replicated(ShardId(1)).unwrap()), (promised.0, Some(id(3, 3))));
+    }
+}
+
 #[test]
 fn writes_of_no_entry_go_beside_the_logs() {
     let disk = SimDisk::new();

@@ -110,11 +110,18 @@ impl Replayed {
         let committed = state.committed.max(state.purged).map(|id| id.index);
         let presence = state.presence;
         let log = self.tables.shards.entry(shard).or_default();
-        let known = log.state.committed;
+        let (known, before) = (log.state.committed, log.state.presence);
         let purged = state.purged;
         log.state = state;
-        if presence == Presence::Here && known > log.state.committed && purged <= known {
-            log.state.committed = known;
+        match (before, presence) {
+            (Presence::Here, Presence::Here) if purged <= known => {
+                log.state.committed = log.state.committed.max(known);
+            }
+            // A new replica: what the one before had applied, it has not.
+            (Presence::Gone | Presence::Cleared, Presence::Here) => {
+                self.uncommitted.remove(&shard);
+            }
+            _ => {}
         }
         let due = committed.map_or_else(Vec::new, |index| self.commit(shard, index));
         let dropped = match (presence, purged) {

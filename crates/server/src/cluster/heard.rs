@@ -27,8 +27,9 @@ const ALIVE: u32 = 2;
 #[derive(Debug, Default)]
 pub struct Heard {
     nodes: BTreeMap<NodeId, Voice>,
-    /// The newest configuration of each group: the index of its entry.
-    configs: BTreeMap<u16, u64>,
+    /// The newest membership of each group: its leader's term, and of which entry it is, which leaders of other terms
+    /// may know by another number.
+    memberships: BTreeMap<u16, (u64, Option<u64>)>,
 }
 
 /// What was heard of one.
@@ -126,10 +127,10 @@ impl Heard {
 
     /// Whether nothing newer was heard of the membership of a group; that is kept in mind.
     fn is_newest(&mut self, led: &Led) -> bool {
-        let config = led.config.unwrap_or_default();
-        let newest = self.configs.entry(led.shard).or_default();
-        *newest = config.max(*newest);
-        config == *newest
+        let told = (led.term, led.config);
+        let newest = self.memberships.entry(led.shard).or_default();
+        *newest = told.max(*newest);
+        told == *newest
     }
 
     /// Of a group nobody has said anything that counts.
@@ -240,5 +241,33 @@ mod tests {
         assert_eq!(heard.times(NODE), Some((start + GAP, start + GAP)));
         heard.take(NODE, pulse(1, 3), start + GAP * 3 / 2, GAP);
         assert_eq!(heard.times(NODE), Some((start + GAP * 3 / 2, start + GAP)));
+    }
+
+    #[test]
+    fn what_was_said_before_a_membership_changed_is_not_believed_after_it() {
+        let led = |term, config, voters: &[u64]| Led {
+            shard: 3,
+            term,
+            config: Some(config),
+            voters: voters.iter().copied().collect(),
+            ..Led::default()
+        };
+        let mut heard = Heard::default();
+        let start = Instant::now();
+        let mut say = |heard: &mut Heard, number, led| {
+            let pulse = Pulse { led: vec![led], ..pulse(1, number) };
+            heard.take(NODE, pulse, start, GAP);
+            let pulses = heard.pulses().flat_map(|(_, pulse)| &pulse.led);
+            pulses.map(|led| led.voters.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(say(&mut heard, 1, led(5, 20, &[1, 2, 3])), [[1, 2, 3].into()]);
+        heard.amend(NODE, led(5, 24, &[1, 3, 4]));
+        // On its way since before.
+        assert!(say(&mut heard, 2, led(5, 20, &[1, 2, 3])).is_empty());
+        assert_eq!(say(&mut heard, 3, led(5, 24, &[1, 3, 4])), [[1, 3, 4].into()]);
+        // The next leader may have the same membership as another entry's.
+        assert_eq!(say(&mut heard, 4, led(6, 9, &[1, 3, 4])), [[1, 3, 4].into()]);
+        heard.amend(NODE, led(5, 25, &[1, 2, 3]));
+        assert_eq!(say(&mut heard, 5, led(6, 9, &[1, 3, 4])), [[1, 3, 4].into()]);
     }
 }

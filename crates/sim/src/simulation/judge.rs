@@ -35,7 +35,7 @@ impl World {
         for shard in self.shards.clone() {
             self.serve_each(shard).await?;
         }
-        self.end_replacement().await?;
+        self.end_replacements().await?;
         self.settle(super::world::LONG).await?;
         self.agree().await?;
         self.expire_all().await?;

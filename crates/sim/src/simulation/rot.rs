@@ -58,14 +58,16 @@ impl World {
         for victim in self.rotten.clone() {
             self.crash(victim, CrashPlan::LoseUnsynced).await;
         }
-        // One of them may be on its way out already.
-        self.end_replacement().await?;
-        while let Some(victim) = self.rotten.first().copied() {
-            self.replace_node(victim).await;
-            self.check()?;
-            self.end_replacement().await?;
+        if let Some(node) = self.members.difference(&self.rotten).last().copied() {
+            self.await_joined(node).await?;
         }
-        Ok(())
+        // One of them may be on its way out already.
+        for victim in self.rotten.intersection(&self.members).copied().collect::<Vec<_>>() {
+            self.replace_node(victim).await;
+            let newest = self.members.last().copied();
+            self.await_joined(newest.unwrap_or(victim)).await?;
+        }
+        self.end_replacements().await
     }
 }
 

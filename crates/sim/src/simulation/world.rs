@@ -58,7 +58,7 @@ pub struct World {
     pub(super) clocks: Clocks,
     /// The highest id of a node so far.
     newest: u64,
-    replacing: Option<(Replacement, JoinHandle<()>)>,
+    replacing: Vec<(Replacement, JoinHandle<()>)>,
     /// Since when a machine waits to be let in.
     joining: Option<(NodeId, Instant)>,
     stop: Arc<AtomicBool>,
@@ -99,7 +99,7 @@ impl World {
             around,
             clocks: Clocks::default(),
             newest: nodes,
-            replacing: None,
+            replacing: Vec::new(),
             joining: None,
             stop: Arc::default(),
         }
@@ -149,7 +149,7 @@ impl World {
         }
     }
 
-    async fn await_joined(&mut self, node: NodeId) -> Result<(), String> {
+    pub(super) async fn await_joined(&mut self, node: NodeId) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
         while self.machines[&node].joined() != Some(node) {
             if Instant::now() > deadline {
@@ -249,7 +249,7 @@ impl World {
             self.note_clocks();
             self.relieve_due(Instant::now()).await;
             self.look_after_machines().await;
-            self.finish_replacement().await;
+            self.finish_replacements().await;
             if Instant::now() >= next {
                 self.trouble().await;
                 next = Instant::now() + self.random.millis(50..=between);
@@ -332,10 +332,10 @@ impl World {
 
     /// Whether a node is being replaced.
     pub(super) fn is_replacing(&self) -> bool {
-        self.replacing.is_some()
+        !self.replacing.is_empty()
     }
 
-    /// Begins to replace this node by a new one.
+    /// Begins to replace this node by a new one. No other one may be about to join.
     pub(super) async fn replace_node(&mut self, from: NodeId) {
         let newest = self.machines.keys().next_back().map_or(0, |node| node.0);
         let to = NodeId(newest.max(self.newest) + 1);
@@ -347,23 +347,22 @@ impl World {
         self.members.insert(to);
         let replacement = Replacement { from, to, done: Arc::default() };
         let task = replacement.clone().run(self.directory.clone(), self.trace.clone());
-        self.replacing = Some((replacement, tokio::spawn(task)));
+        self.replacing.push((replacement, tokio::spawn(task)));
     }
 
-    /// Turns off a node that was replaced.
-    async fn finish_replacement(&mut self) {
-        let Some((done, _)) =
-            self.replacing.take_if(|(replacement, _)| replacement.done.load(Ordering::SeqCst))
-        else {
-            return;
-        };
-        self.crash(done.from, CrashPlan::LoseUnsynced).await;
-        self.machines.remove(&done.from);
-        self.rotten.remove(&done.from);
+    /// Turns off nodes that were replaced.
+    async fn finish_replacements(&mut self) {
+        let is_done = |replacement: &Replacement| replacement.done.load(Ordering::SeqCst);
+        let done = self.replacing.extract_if(.., |(replacement, _)| is_done(replacement));
+        for node in done.map(|(replacement, _)| replacement.from).collect::<Vec<_>>() {
+            self.crash(node, CrashPlan::LoseUnsynced).await;
+            self.machines.remove(&node);
+            self.rotten.remove(&node);
+        }
     }
 
-    /// Waits until a replacement that has begun is done.
-    pub(super) async fn end_replacement(&mut self) -> Result<(), String> {
+    /// Waits until all replacements that have begun are done.
+    pub(super) async fn end_replacements(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + LONG;
         while self.is_replacing() {
             if Instant::now() > deadline {
@@ -374,7 +373,7 @@ impl World {
             }
             tokio::time::sleep(TICK).await;
             self.look_after_machines().await;
-            self.finish_replacement().await;
+            self.finish_replacements().await;
             self.check()?;
         }
         Ok(())
