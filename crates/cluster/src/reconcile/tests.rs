@@ -113,6 +113,21 @@ fn a_move_to_a_node_that_leaves_is_given_up() {
     assert_eq!(voted, voters(&[1, 3, 4]));
 }
 
+/// It was begun on what the group was before: its outcome has a voter that the group has taken leave of.
+#[test]
+fn a_move_of_a_group_that_is_not_what_the_topology_says_is_given_up() {
+    let mut topology = moving(&[4], &[3]);
+    let step = Move { add: set(&[4]), remove: set(&[3]) };
+    let forget = Some(Step::RemoveLearner { shard: SHARD, node: NodeId(2) });
+    assert_eq!(next(&topology, sight(1, &[1, 3, 4], &[2], &[]), &[]), forget);
+    let abort = Change::AbortMove { shard: SHARD, step };
+    let seen = || sight(1, &[1, 3, 4], &[], &[]);
+    assert_eq!(next(&topology, seen(), &[]), Some(Step::Log(abort.clone())));
+    topology.apply(&abort).unwrap();
+    let adopt = Change::AdoptVoters { shard: SHARD, voters: set(&[1, 3, 4]) };
+    assert_eq!(next(&topology, seen(), &[]), Some(Step::Log(adopt)));
+}
+
 #[test]
 fn what_the_group_says_of_its_voters_is_right() {
     let mut topology = active(1, 3, &[None; 3]);

@@ -15,7 +15,7 @@ use aryavarth_replication::simulation::{Host, Pace, SimNetwork};
 use aryavarth_replication::{Group, NodeId, ShardId, Timing};
 use aryavarth_server::cluster::reserved::group_of;
 use aryavarth_server::cluster::{Home, Start};
-use aryavarth_server::config::{Config, OnDamage, Reads, Span, Switch};
+use aryavarth_server::config::{Config, OnDamage, Reads, Routing, Span, Switch};
 use aryavarth_server::simulation::{Setup, SimServer, Simulated};
 
 use super::clients::Running;
@@ -49,6 +49,8 @@ pub struct Settings {
     pub log_keep: u32,
     /// In how many seconds all records are read to look for damage; 0 for never.
     pub scrub_period: u64,
+    /// What becomes of requests that another node has to answer.
+    pub routing: Routing,
 }
 
 impl Settings {
@@ -57,6 +59,7 @@ impl Settings {
         Settings {
             log_keep: *random.pick(&[10, 100, 10_000]),
             scrub_period: *random.pick(&[0, 1, 4]),
+            routing: *random.pick(&[Routing::Redirect, Routing::Redirect, Routing::Forward]),
         }
     }
 
@@ -67,6 +70,7 @@ impl Settings {
         config.raft_log_keep = self.log_keep;
         config.scrub_period = Span(Duration::from_secs(self.scrub_period));
         config.on_damage = OnDamage::Stop;
+        config.routing = self.routing;
         config
     }
 }

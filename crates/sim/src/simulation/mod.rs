@@ -111,7 +111,8 @@ pub fn run(seed: u64, bug: Option<Planted>, events: Events) -> Outcome {
         calls: world.history.counts(),
         violation: None,
     };
-    let dropped = caught(|| drop(world));
+    let trace = world.trace.clone();
+    let dropped = caught(|| drop(world)).and(trace.end());
     plant(None);
     let panicked = PANICS.take().into_iter().next().map(|panic| format!("panic: {panic}"));
     outcome.violation = panicked.or(judged.and(ended).and(dropped).err());

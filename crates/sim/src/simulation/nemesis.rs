@@ -48,11 +48,12 @@ enum Trouble {
     Compact,
     Checkpoint,
     Transfer,
+    Farewell,
     Replace,
     Rot,
 }
 
-const TROUBLES: [(Trouble, u64); 15] = [
+const TROUBLES: [(Trouble, u64); 16] = [
     (Trouble::Crash, 14),
     (Trouble::PowerCut, 3),
     (Trouble::Pause, 14),
@@ -66,6 +67,7 @@ const TROUBLES: [(Trouble, u64); 15] = [
     (Trouble::Compact, 5),
     (Trouble::Checkpoint, 4),
     (Trouble::Transfer, 6),
+    (Trouble::Farewell, 4),
     (Trouble::Replace, 4),
     (Trouble::Rot, 3),
 ];
@@ -108,6 +110,7 @@ impl World {
             Trouble::Compact => self.compact(),
             Trouble::Checkpoint => self.checkpoint(),
             Trouble::Transfer => self.transfer(),
+            Trouble::Farewell => self.say_farewell(),
             Trouble::Replace => self.replace().await,
             Trouble::Rot => self.rot(),
         }
@@ -283,6 +286,16 @@ impl World {
             // It may not come to lead.
             let _ = group.transfer(to).await;
         });
+    }
+
+    /// A node hands over what it leads, and is started anew.
+    fn say_farewell(&mut self) {
+        let Some(victim) = self.victim() else { return };
+        let Some(process) = self.machines[&victim].process() else { return };
+        let server = std::sync::Arc::clone(&process.running.server);
+        process.running.host.spawn(async move { server.hand_over().await });
+        let span = self.random.millis(200..=3_000);
+        self.relieve_in(span, Relief::Restart(victim));
     }
 
     /// What went wrong is over.

@@ -68,7 +68,7 @@ impl Replacement {
                 Some(NodeState::Gone) => holds_places_only(&known, self.from),
                 Some(_) => false,
             };
-            is_out && known.node(self.to).is_some()
+            is_out && known.node(self.to).is_some_and(|node| node.state == NodeState::Active)
         })
     }
 }

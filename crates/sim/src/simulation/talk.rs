@@ -370,6 +370,11 @@ fn refusal(text: &str) -> Refused {
         "MOVED" => named(text).map_or(Refused::Wrong(text.to_owned()), Refused::Elsewhere),
         "TRYAGAIN" | "CLUSTERDOWN" | "MISCONF" | "READONLY" | "IOERR" => Refused::NotNow,
         "UNKNOWN" => Refused::Unknown,
+        // Of a node that passes requests on: it does not this one, and names who leads.
+        "ERR" if text.contains(" is not passed on: ") => {
+            let named = text.rsplit(' ').next().and_then(node_at);
+            named.map_or(Refused::NotNow, Refused::Elsewhere)
+        }
         _ => Refused::Wrong(text.to_owned()),
     }
 }
@@ -381,6 +386,11 @@ pub fn host_of(node: NodeId) -> String {
 
 /// The node that a `MOVED` names.
 fn named(text: &str) -> Option<NodeId> {
-    let (host, _) = text.split(' ').nth(2)?.split_once(':')?;
+    node_at(text.split(' ').nth(2)?)
+}
+
+/// The node that clients find at an address.
+fn node_at(address: &str) -> Option<NodeId> {
+    let (host, _) = address.split_once(':')?;
     host.strip_prefix("node-")?.parse().ok().map(NodeId)
 }

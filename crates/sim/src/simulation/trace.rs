@@ -100,6 +100,17 @@ impl Trace {
         self.state().violation.clone()
     }
 
+    /// Ends it. All parts of a run have a clone, so this tells whether the run is gone from memory.
+    ///
+    /// # Errors
+    /// If something is left of it: a cycle of references, for which many seeds in one process need more and more.
+    pub fn end(self) -> Result<(), String> {
+        match Arc::strong_count(&self.0) {
+            1 => Ok(()),
+            count => Err(format!("the run is over, and {} parts of it are still there", count - 1)),
+        }
+    }
+
     /// The number of events and their hash.
     pub fn sum(&self) -> (u64, u64) {
         let state = self.state();
