@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::config::Config;
 use crate::machine::{kibibytes, read};
 
 /// Files beside the clients': the log's segments, listeners, event loops, whatever the system opens.
@@ -23,6 +24,19 @@ pub struct Usage {
     pub open_files: u64,
     /// Most files that may be open.
     pub most_files: u64,
+}
+
+/// Takes no more clients than the system lets have connections.
+pub fn fit_clients(config: &mut Config) {
+    let room = make_room(u64::from(config.maxclients));
+    if room < u64::from(config.maxclients) {
+        tracing::warn!(
+            wanted = config.maxclients,
+            room,
+            "maxclients is lowered: the system allows no more open files (ulimit -n, LimitNOFILE)"
+        );
+        config.maxclients = u32::try_from(room).unwrap_or(u32::MAX);
+    }
 }
 
 /// Makes the system allow files for `clients` and the rest of the server, as far as it can be made to;

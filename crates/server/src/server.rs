@@ -222,7 +222,7 @@ fn launch(
         let detail = "--init and --join are for a node of a cluster: say --cluster, too".to_owned();
         return Err(NodeError::Setting { setting: "cluster", detail }.into());
     }
-    fit_clients(&mut config);
+    process::fit_clients(&mut config);
     let admin = config.admin_address.map(Admin::start).transpose()?;
     let tls = Tls::new(tls::load(&config)?);
     let listeners = listen(&config, &tls)?;
@@ -352,19 +352,6 @@ pub(crate) fn start_committer(server: &Arc<Server>) -> Result<JoinHandle<()>> {
         .name("aryavarth-sync".to_owned())
         .spawn(move || committer.run())
         .map_err(Error::io("start a thread"))
-}
-
-/// Takes no more clients than the system lets have connections.
-fn fit_clients(config: &mut Config) {
-    let room = process::make_room(u64::from(config.maxclients));
-    if room < u64::from(config.maxclients) {
-        tracing::warn!(
-            wanted = config.maxclients,
-            room,
-            "maxclients is lowered: the system allows no more open files (ulimit -n, LimitNOFILE)"
-        );
-        config.maxclients = u32::try_from(room).unwrap_or(u32::MAX);
-    }
 }
 
 fn worker_count(config: &Config) -> usize {

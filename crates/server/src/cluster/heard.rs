@@ -254,7 +254,7 @@ mod tests {
         };
         let mut heard = Heard::default();
         let start = Instant::now();
-        let mut say = |heard: &mut Heard, number, led| {
+        let say = |heard: &mut Heard, number, led| {
             let pulse = Pulse { led: vec![led], ..pulse(1, number) };
             heard.take(NODE, pulse, start, GAP);
             let pulses = heard.pulses().flat_map(|(_, pulse)| &pulse.led);
