@@ -33,13 +33,14 @@ fn bound(bug: Planted) -> u64 {
         Planted::AckBeforeSync | Planted::AppliedBeforeCommitted => 3,
         Planted::CheckpointPanics
         | Planted::CommitMiscounted
-        | Planted::FollowerDoesNotWait
         | Planted::PurgeTooEarly
         | Planted::StaleOverlay => 10,
-        Planted::ReadBeforeReady | Planted::SnapshotWithoutTail => 60,
-        Planted::ClockNotTakenOver => 200,
+        Planted::FollowerDoesNotWait | Planted::ReadBeforeReady | Planted::SnapshotWithoutTail => {
+            20
+        }
+        Planted::ClockNotTakenOver => 100,
         Planted::LeaseOnStoppingClock => 400,
-        Planted::TruncationForgotten => 300,
+        Planted::TruncationForgotten => 450,
     }
 }
 
