@@ -64,6 +64,9 @@ fn a_standalone_store_grows_to_five_nodes_and_shrinks_again() {
     let epoch = first.running().topology().epoch();
     first.running().node.wish(Wish::Drain(drained.0)).unwrap();
     assert_eq!(first.running().topology().epoch(), epoch);
+    // Killed and started again it is the same node, and not one that has lost its log.
+    second.kill();
+    second.start(Start::Resume).unwrap();
     // Removed, it goes, and is told so.
     third.running().node.wish(Wish::Remove(drained.0)).unwrap();
     eventually("it is removed", || {
