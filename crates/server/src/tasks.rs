@@ -5,6 +5,8 @@ use std::future::Future;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use crate::cluster::NodeError;
+
 /// Begins a task.
 pub(crate) fn begin<T>(threads: &Handle, task: T) -> JoinHandle<T::Output>
 where
@@ -25,6 +27,18 @@ where
     T::Output: Send + 'static,
 {
     begin(&Handle::current(), task)
+}
+
+/// Does what may wait for the disk where nobody else is held up by it.
+///
+/// # Errors
+/// [`NodeError::System`] if it panicked.
+pub(crate) async fn blocking<T: Send + 'static>(
+    operation: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, NodeError> {
+    let done = aryavarth_replication::blocking(work).await;
+    done.map_err(|error| NodeError::System { operation, detail: error.to_string() })
 }
 
 /// Waits until all of them have ended, in whatever way.

@@ -219,6 +219,12 @@ mod tests {
 
     use super::*;
 
+    fn home() -> Home {
+        let home = Home::on(Arc::new(SimDisk::new()), "/node");
+        home.disk().create_directory(home.directory()).unwrap();
+        home
+    }
+
     fn cards() -> [Card; 6] {
         let incarnation = Incarnation(0xfeed);
         let (cluster, shards) = (ClusterId(7), ShardCount::DEFAULT);
@@ -241,7 +247,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_none_is_none() {
-        let home = Home::on(Arc::new(SimDisk::new()), "/node");
+        let home = home();
         assert_eq!(Card::read(&home).unwrap(), None);
         for card in cards() {
             card.write(&home).unwrap();
@@ -251,7 +257,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused_by_name() {
-        let home = Home::on(Arc::new(SimDisk::new()), "/node");
+        let home = home();
         for (text, why) in [
             ("format = 2\nphase = \"joining\"\nincarnation = \"1\"", "newer release"),
             ("format = 1\nphase = \"member\"\nincarnation = \"1\"", "contradicts itself"),

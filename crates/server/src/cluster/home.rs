@@ -45,15 +45,12 @@ impl Home {
         read_file(&*self.disk, &path).map_err(|error| unusable(path, &error))
     }
 
-    /// Puts a file there, whole and durable.
+    /// Puts a file there, whole and durable. The directory is there, as the store's part of it is.
     ///
     /// # Errors
     /// [`NodeError::Card`]; then the one before is still there.
     pub(super) fn replace(&self, file: &str, bytes: &[u8]) -> Result<(), NodeError> {
         let path = self.directory.join(file);
-        if let Err(error) = self.disk.create_directory(&self.directory) {
-            return Err(unusable(path, &error));
-        }
         replace_file(&*self.disk, &path, bytes).map_err(|error| unusable(path, &error))
     }
 

@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use super::error::NodeError;
 use super::member::Member;
 use super::reserved;
-use aryavarth_replication::blocking;
+use crate::tasks::blocking;
 
 /// Bytes that are read at once.
 const STEP: u64 = 1 << 20;
@@ -179,15 +179,12 @@ impl Member {
 
     async fn scrub_step(&self, mut scrub: Scrub) -> Result<Scrub, NodeError> {
         let (store, before) = (self.around.store.clone(), scrub.left());
-        let step = blocking(move || {
+        let step = blocking("look for damage", move || {
             let mut found = Vec::new();
             let walked = store.scrub(&mut scrub, STEP, |rotten| found.push(rotten));
             (scrub, walked, found)
         });
-        let (scrub, walked, found) = step.await.map_err(|error| NodeError::System {
-            operation: "look for damage",
-            detail: error.to_string(),
-        })?;
+        let (scrub, walked, found) = step.await?;
         self.mending.counts.scrubbed.fetch_add(before - scrub.left(), Ordering::Relaxed);
         found.into_iter().for_each(|rotten| self.take_note(rotten));
         if let Err(error) = walked {

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aryavarth_cluster::{NodeId, ShardId, Topology};
-use aryavarth_replication::{Group, Role, blocking};
+use aryavarth_replication::{Group, Role};
 
 use super::error::NodeError;
 use super::member::{Member, PROMPT};
 use super::messages::{Answer, Led, Question};
+use crate::tasks::blocking;
 
 /// Between two looks, if the topology does not change.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -134,23 +135,13 @@ impl Member {
     /// Has on the disk all that was written so far.
     async fn sync(&self) -> Result<(), NodeError> {
         let store = self.around.store.clone();
-        let synced = blocking(move || store.sync()).await;
-        let failed = |error: tokio::task::JoinError| NodeError::System {
-            operation: "sync the store",
-            detail: error.to_string(),
-        };
-        Ok(synced.map_err(failed)??)
+        Ok(blocking("sync the store", move || store.sync()).await??)
     }
 
     /// Removes the keys of a shard that has no replica here.
     async fn clear(&self, shard: ShardId) -> Result<(), NodeError> {
         let data = self.data.clone();
-        let work = blocking(move || data.clear(shard));
-        let failed = |error: tokio::task::JoinError| NodeError::System {
-            operation: "remove the keys of a shard",
-            detail: error.to_string(),
-        };
-        Ok(work.await.map_err(failed)??)
+        Ok(blocking("remove the keys of a shard", move || data.clear(shard)).await??)
     }
 }
 

@@ -12,10 +12,11 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aryavarth::{Error, ShardId, Spared};
-use aryavarth_replication::{EntryIndex, blocking};
+use aryavarth_replication::EntryIndex;
 
 use super::error::NodeError;
 use super::member::Member;
+use crate::tasks::blocking;
 
 /// Before a place that was not spared yet is looked at again.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -82,12 +83,7 @@ impl Member {
 
     async fn spare_once(&self, damage: &Error) -> Result<Spared, NodeError> {
         let (store, damage) = (self.around.store.clone(), damage.clone());
-        let spared = blocking(move || store.spare(&damage)).await;
-        let spared = spared.map_err(|error| NodeError::System {
-            operation: "have a checkpoint written",
-            detail: error.to_string(),
-        })?;
-        Ok(spared?)
+        Ok(blocking("have a checkpoint written", move || store.spare(&damage)).await??)
     }
 
     /// Purges a log up to an entry, as far as it is applied.
