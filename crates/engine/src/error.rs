@@ -174,6 +174,12 @@ impl Error {
         matches!(self, Error::Damaged { .. } | Error::Kvs1 { .. })
     }
 
+    /// Whether the device could not give back what it was given to keep: a sector went bad, or it fails as a whole.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Error::Io { operation: "read", source, .. }
+            if source.0.raw_os_error() == Some(libc::EIO))
+    }
+
     /// Whether the write may or may not be found later; any other error means it will not be.
     pub fn is_outcome_unknown(&self) -> bool {
         matches!(self, Error::OutcomeUnknown { .. })

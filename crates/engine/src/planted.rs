@@ -32,11 +32,13 @@ pub enum Planted {
     ClockNotTakenOver,
     /// A follower answers before it has applied what its leader has acknowledged.
     FollowerDoesNotWait,
+    /// A replica that comes back empty votes for whom its predecessor would have refused.
+    PledgeForgotten,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 12] = [
+    pub const ALL: [Planted; 13] = [
         Planted::AckBeforeSync,
         Planted::CommitMiscounted,
         Planted::AppliedBeforeCommitted,
@@ -49,6 +51,7 @@ impl Planted {
         Planted::CheckpointPanics,
         Planted::ClockNotTakenOver,
         Planted::FollowerDoesNotWait,
+        Planted::PledgeForgotten,
     ];
 }
 

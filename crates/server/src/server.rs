@@ -19,7 +19,8 @@ use crate::admin::Admin;
 use crate::clients::{Client, Clients, Origin};
 use crate::clock;
 use crate::cluster::{
-    Clustered, Home, NodeError, Rising, Start, open_or_replace, refuse_directory_of_node,
+    ClusterOptions, Clustered, Home, NodeError, Rising, Start, open_or_replace,
+    refuse_directory_of_node, runtime,
 };
 use crate::command::table::CommandSpec;
 use crate::command::{self, CommandError};
@@ -263,20 +264,21 @@ pub(crate) fn assemble(
     // The server's own committer waits for the disk, so the store need not.
     let home = Home::on(Arc::clone(&disk), &config.dir);
     let options = config.store_options().durability(Durability::Os).disk(disk);
-    let store = match config.cluster {
-        Switch::Yes => open_or_replace(&home, &config, options, start)?,
-        Switch::No => KvStore::open_with(&config.dir, options)?,
-    };
     let durability = Arc::new(DurabilityPolicy::new(config.durability));
     let log_metrics = Arc::new(LogMetrics::default());
     let queue = Arc::new(Queue::new(Arc::clone(&log_metrics)));
-    let (rising, proposers, cluster) = if config.cluster == Switch::Yes {
-        let (rising, proposers, cluster) = Rising::new(home, &config, &log_metrics)?;
-        (Some(rising), proposers, Some(cluster))
+    let (store, rising, proposers, cluster) = if config.cluster == Switch::Yes {
+        let (node, runtime) = (ClusterOptions::of(home, &config)?, runtime()?);
+        let opened = open_or_replace(&node, config.on_damage, options, start);
+        let store = runtime.block_on(opened)?;
+        let (rising, proposers, cluster) = Rising::new(node, runtime, &log_metrics);
+        (store, Some(rising), proposers, Some(cluster))
     } else {
+        let store = KvStore::open_with(&config.dir, options)?;
         refuse_directory_of_node(&home, &store)?;
         let log = LocalLog::new(store.clone(), Arc::clone(&durability), Arc::clone(&queue));
-        (None, Proposers::new(Routing::One, [Arc::new(log) as Arc<dyn Log>]), None)
+        let proposers = Proposers::new(Routing::One, [Arc::new(log) as Arc<dyn Log>]);
+        (store, None, proposers, None)
     };
     let parts = Parts { store, proposers, cluster, durability, log_queue: queue, log_metrics };
     Ok((put_together(parts, config, sources, tls)?, rising))

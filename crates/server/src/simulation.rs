@@ -10,7 +10,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use aryavarth::KvStore;
+use aryavarth::{KvStore, Options};
 use aryavarth_cluster::{Address, NodeId, ShardId, Topology};
 use aryavarth_replication::simulation::{Host, SimNetwork};
 use aryavarth_replication::{
@@ -24,7 +24,7 @@ use crate::clients::Origin;
 use crate::cluster::serving::{ServerHost, lanes, settle};
 use crate::cluster::{
     ClusterNode, ClusterOptions, Clustered, Home, NodeError, Seats, Start, Surroundings, Views,
-    Wish,
+    Wish, open_or_replace,
 };
 use crate::config::{Config, Sources};
 use crate::error::{Error, Result};
@@ -77,6 +77,8 @@ pub struct Setup {
     pub home: Home,
     /// Its settings.
     pub config: Config,
+    /// How its store is opened.
+    pub store: Options,
     /// Where other nodes reach it.
     pub peer: SocketAddr,
     /// Where clients reach it.
@@ -96,17 +98,29 @@ pub struct SimServer {
 }
 
 impl SimServer {
-    /// A server in front of `store`, on the machine that is current. As in [`ClusterNode::start`] it is a member when
-    /// this returns, if it was one or founds a cluster; else it goes on trying to become one.
+    /// A server on the machine that is current, once its store is open or was replaced, for which it may wait for
+    /// others. As in [`ClusterNode::start`] it is a member when this returns, if it was one or founds a cluster; else
+    /// it goes on trying to become one.
     ///
     /// # Errors
     /// What keeps it from serving.
     ///
     /// # Panics
     /// If no machine is current.
-    pub async fn start(store: KvStore, setup: Setup) -> Result<SimServer> {
+    pub async fn start(setup: Setup) -> Result<SimServer> {
         let machine = Host::current().expect("a simulated server is started on its machine");
-        let Setup { home, config, peer, client, timing, start, simulated } = setup;
+        let Setup { home, config, store, peer, client, timing, start, simulated } = setup;
+        let options = ClusterOptions {
+            home,
+            peer,
+            client,
+            zone: None,
+            secret: Secret::new("simulation"),
+            tls: None,
+            timing,
+            simulated: Some(simulated),
+        };
+        let store = open_or_replace(&options, config.on_damage, store, &start).await?;
         let tls = Tls::new(tls::load(&config)?);
         let (seats, views) = (Arc::new(Seats::default()), Arc::new(Views::default()));
         let log_metrics = Arc::new(LogMetrics::default());
@@ -128,16 +142,6 @@ impl SimServer {
         let server = put_together(parts, config, &Sources::default(), tls)?;
         let bell = serve_simulated(&server, &machine).map_err(Error::io("make an event loop"))?;
         machine.spawn(settle(settler, &server));
-        let options = ClusterOptions {
-            home,
-            peer,
-            client,
-            zone: None,
-            secret: Secret::new("simulation"),
-            tls: None,
-            timing,
-            simulated: Some(simulated),
-        };
         let host = Arc::new(ServerHost(Arc::downgrade(&server)));
         let around = Surroundings { options: Arc::new(options), store, seats, views, host };
         let node = ClusterNode::start_simulated(around, start).await?;
@@ -165,6 +169,11 @@ impl SimServer {
     /// The group of a shard, if it is on this node.
     pub fn group(&self, shard: ShardId) -> Option<Group> {
         self.server.cluster.as_ref()?.seats.seat(shard).group()
+    }
+
+    /// Its records.
+    pub fn store(&self) -> &KvStore {
+        &self.server.store
     }
 
     /// What failed, if its store takes no more writes.

@@ -53,7 +53,7 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// `NotFound`, or `AlreadyExists` for [`Access::CreateNew`], or the machine's own.
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>>;
-    /// Gives `from` the name `to`, replacing what had it.
+    /// Gives `from` the name `to`, replacing what had it. A directory replaces only an empty one.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file's name.
     fn remove(&self, path: &Path) -> io::Result<()>;

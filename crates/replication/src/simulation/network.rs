@@ -138,9 +138,11 @@ impl SimNetwork {
         doors.insert(node, Door { host, listener });
     }
 
-    /// Nobody listens at `node` any more.
-    pub fn close(&self, node: NodeId) {
-        self.0.doors.lock().unwrap_or_else(PoisonError::into_inner).remove(&node);
+    /// Nobody listens at this address any more.
+    pub fn close(&self, address: &str) {
+        if let Some(node) = self.node_at(address) {
+            self.0.doors.lock().unwrap_or_else(PoisonError::into_inner).remove(&node);
+        }
     }
 
     /// As [`introduce`](crate::introduce), by somebody who is no node yet.

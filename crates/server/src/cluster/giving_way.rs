@@ -59,6 +59,11 @@ impl Member {
         }
     }
 
+    /// Whether damage is noted that only a replacement mends.
+    pub(super) fn waits_to_be_replaced(&self) -> bool {
+        is_damaged(&self.card.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn note_damaged(&self) -> Result<Noted, NodeError> {
         if self.around.host.policy().on_damage == OnDamage::Stop {
             return Err(NodeError::Refused("`on-damage` says that nothing is to be done".into()));
@@ -102,8 +107,8 @@ impl Member {
 
     async fn give_way(self: &Arc<Self>) -> Result<(), NodeError> {
         let Some(topology) = self.topology() else { return Ok(()) };
-        let is_damaged = is_damaged(&self.card.lock().unwrap_or_else(PoisonError::into_inner));
-        let goes = is_damaged && self.around.host.policy().on_damage == OnDamage::Replace;
+        let goes =
+            self.waits_to_be_replaced() && self.around.host.policy().on_damage == OnDamage::Replace;
         let question = match (goes, topology.damage(self.id())) {
             (true, _) => Question::MayGo,
             (false, Some(_)) => Question::Stays,

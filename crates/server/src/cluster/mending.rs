@@ -6,7 +6,8 @@
 //!  meets damage       └─▶ CLUSTER REPAIR at the leader: the value goes through the log again,
 //!                         and every replica has a new record of it
 //!
-//!  no key can be told, or it is the server's own ─▶ the node wants to be replaced (`giving_way`)
+//!  no key can be told, or it is the server's own; ─▶ the node wants to be replaced (`giving_way`)
+//!  the device cannot read what stands there
 //! ```
 //!
 //! A repair is a write like any other, evaluated in its order: it cannot undo one, and it is acknowledged
@@ -131,6 +132,13 @@ impl Member {
         }
     }
 
+    /// Notes that a record could not be read at all: that part of the disk may have gone bad.
+    pub(crate) fn note_unreadable(&self) {
+        if !self.waits_to_be_replaced() {
+            self.mending.look();
+        }
+    }
+
     pub(super) async fn keep_scrubbing(self: Arc<Self>) {
         let mut round = None;
         while !self.is_stopping() {
@@ -180,8 +188,14 @@ impl Member {
     async fn scrub_step(&self, mut scrub: Scrub) -> Result<Scrub, NodeError> {
         let (store, before) = (self.around.store.clone(), scrub.left());
         let step = blocking("look for damage", move || {
-            let mut found = Vec::new();
-            let walked = store.scrub(&mut scrub, STEP, |rotten| found.push(rotten));
+            let (mut found, again) = (Vec::new(), scrub.clone());
+            let mut walked = store.scrub(&mut scrub, STEP, |rotten| found.push(rotten));
+            if walked.as_ref().is_err_and(aryavarth::Error::is_unreadable) {
+                // A device may stumble; what it cannot read twice is gone.
+                scrub = again;
+                found.clear();
+                walked = store.scrub(&mut scrub, STEP, |rotten| found.push(rotten));
+            }
             (scrub, walked, found)
         });
         let (scrub, walked, found) = step.await?;
@@ -189,6 +203,11 @@ impl Member {
         found.into_iter().for_each(|rotten| self.take_note(rotten));
         if let Err(error) = walked {
             tracing::error!(%error, "a part of the log cannot be read");
+            // Whose records stand there nobody can tell.
+            if error.is_unreadable() {
+                self.mending.counts.found.fetch_add(1, Ordering::Relaxed);
+                self.want_replacement(&error);
+            }
         }
         Ok(scrub)
     }

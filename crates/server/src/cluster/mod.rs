@@ -112,6 +112,13 @@ impl Clustered {
         })
     }
 
+    /// Notes that the disk could not give a record back.
+    pub(crate) fn note_unreadable(&self) {
+        if let Some(member) = self.member() {
+            member.note_unreadable();
+        }
+    }
+
     /// Notes that the record of `key` was found damaged, so that it is mended from other replicas.
     pub(crate) fn note_damage(&self, key: &[u8]) {
         if let Some(member) = self.member() {

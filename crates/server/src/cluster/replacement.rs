@@ -18,7 +18,6 @@
 //!   is given up never votes again. Only an operator goes back on it (`on-damage = "stop"`), and what votes then is
 //!   the whole store that always did.
 
-use std::fs;
 use std::io;
 use std::sync::Arc;
 
@@ -30,9 +29,9 @@ use super::card::{Card, FILE, Holding, Phase};
 use super::error::NodeError;
 use super::home::Home;
 use super::messages::Former;
-use super::node::{ClusterOptions, runtime};
+use super::node::ClusterOptions;
 use super::{Start, joining, saved};
-use crate::config::{Config, OnDamage};
+use crate::config::OnDamage;
 use crate::error::Error;
 
 /// Opens the store of a node that starts so. If it is damaged, it is replaced first, if the others have all that
@@ -40,28 +39,34 @@ use crate::error::Error;
 ///
 /// # Errors
 /// As [`KvStore::open_with`]; [`NodeError`] if the node was about to be replaced, and cannot be.
-pub(crate) fn open_or_replace(
-    home: &Home,
-    config: &Config,
-    options: Options,
+pub(crate) async fn open_or_replace(
+    options: &ClusterOptions,
+    on_damage: OnDamage,
+    store: Options,
     start: &Start,
 ) -> Result<KvStore, Error> {
-    let replaces = config.on_damage == OnDamage::Replace;
+    let home = &options.home;
+    let replaces = on_damage == OnDamage::Replace;
     match Card::read(home)?.and_then(former) {
         Some(_) if replaces => {
-            replace(home, config, &options, start, "found while the node ran")?;
+            replace(options, &store, start, "found while the node ran").await?;
         }
         // It goes on as what it was, with what is intact.
         Some(card) => card.write(home)?,
         None => {}
     }
-    match KvStore::open_with(&config.dir, options.clone()) {
-        Err(damage) if damage.is_damage() && replaces => {
-            if let Err(error) = replace(home, config, &options, start, &damage.place()) {
+    let opened = match KvStore::open_with(home.directory(), store.clone()) {
+        // A device may stumble; what it cannot read twice is gone.
+        Err(error) if error.is_unreadable() => KvStore::open_with(home.directory(), store.clone()),
+        opened => opened,
+    };
+    match opened {
+        Err(damage) if (damage.is_damage() || damage.is_unreadable()) && replaces => {
+            if let Err(error) = replace(options, &store, start, &damage.place()).await {
                 tracing::error!(%error, "the damaged store cannot be replaced");
                 return Err(damage.into());
             }
-            Ok(KvStore::open_with(&config.dir, options)?)
+            Ok(KvStore::open_with(home.directory(), store)?)
         }
         opened => Ok(opened?),
     }
@@ -106,16 +111,15 @@ pub(super) fn alone(topology: &Topology, node: NodeId) -> Option<ShardId> {
 ///
 /// # Errors
 /// Why it cannot be. Then the directory is what it was.
-fn replace(
-    home: &Home,
-    config: &Config,
+async fn replace(
+    options: &ClusterOptions,
     store: &Options,
     start: &Start,
     damage: &str,
 ) -> Result<(), NodeError> {
+    let home = &options.home;
     // Whoever still has it open could speak as what the node was.
-    let _shut = KvStore::keep_shut(&config.dir, store)?;
-    let options = ClusterOptions::of(home.clone(), config)?;
+    let _shut = KvStore::keep_shut(home.directory(), store)?;
     let found = Card::read(home)?.ok_or(NodeError::NoCluster)?;
     let known = saved::read(home).ok_or(NodeError::NoCluster)?;
     let card = match found.phase {
@@ -131,8 +135,7 @@ fn replace(
     );
     let former = Former { node: node.0, incarnation: before.incarnation.0 };
     let members = asked(&known, node, start);
-    let answered = joining::ask(&options, card.incarnation, Some(former), &members);
-    let welcome = match runtime()?.block_on(answered) {
+    let welcome = match joining::ask(options, card.incarnation, Some(former), &members).await {
         Ok(welcome) => welcome,
         Err(error) => {
             before.write(home)?;
@@ -158,24 +161,26 @@ fn asked(known: &Topology, node: NodeId, start: &Start) -> Vec<String> {
 }
 
 /// Moves the damaged store to where an operator may look at it, and let go of it.
-#[expect(clippy::disallowed_methods, reason = "what is moved is a store that nobody has open")]
 fn put_aside(home: &Home, node: NodeId, card: &Card) -> Result<(), NodeError> {
-    let directory = home.directory();
+    let (disk, directory) = (home.disk(), home.directory());
     let (from, to) = (directory.join(LOGS), directory.join(format!("damaged-node-{node}")));
     let put = || -> io::Result<()> {
-        if !from.exists() {
-            return Ok(());
-        }
-        fs::create_dir_all(&to)?;
-        fs::rename(&from, to.join(LOGS))?;
-        fs::File::open(directory)?.sync_all()
+        match disk.list(&from) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            listed => listed?,
+        };
+        disk.create_directory(&to)?;
+        disk.rename(&from, &to.join(LOGS))?;
+        // Both, before the card says that the directory is a new node: that must never find the old store again.
+        disk.sync_directory(&to)?;
+        disk.sync_directory(directory)
     };
     let failed = |error: io::Error| NodeError::System {
         operation: "put the damaged store aside",
         detail: format!("{}: {error}", to.display()),
     };
     put().map_err(failed)?;
-    card.write(&Home::on(Arc::clone(home.disk()), &to))?;
+    card.write(&Home::on(Arc::clone(disk), &to))?;
     tracing::warn!(
         directory = %to.display(),
         "the damaged store was put aside, with its {FILE}: remove it once nobody wants to look at it"

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use super::card::{self, Card};
 use super::error::NodeError;
 use super::home::Home;
-use super::node::{ClusterNode, ClusterOptions, Host, Later, Policy, runtime};
+use super::node::{ClusterNode, ClusterOptions, Host, Later, Policy};
 use super::passing::{Harm, Passed, pass_on};
 use super::{Clustered, Seats, Start, Views};
 use crate::config::Config;
@@ -29,18 +29,12 @@ pub(crate) struct Rising {
 }
 
 impl Rising {
-    /// What a server with these settings needs to be a node: the lanes, and what will be made of the rest
-    /// once the server is there.
-    ///
-    /// # Errors
-    /// A setting that does not fit.
+    /// What a server needs to be a node: the lanes, and what will be made of the rest once the server is there.
     pub fn new(
-        home: Home,
-        config: &Config,
+        options: ClusterOptions,
+        runtime: Runtime,
         metrics: &Arc<LogMetrics>,
-    ) -> Result<(Rising, Proposers, Clustered), NodeError> {
-        let options = ClusterOptions::of(home, config)?;
-        let runtime = runtime()?;
+    ) -> (Rising, Proposers, Clustered) {
         let seats = Arc::new(Seats::default());
         let (proposers, settler) = lanes(&seats, metrics);
         let clustered = Clustered {
@@ -49,7 +43,7 @@ impl Rising {
             views: Arc::new(Views::default()),
             runtime: runtime.handle().clone(),
         };
-        Ok((Rising { runtime, options, settler }, proposers, clustered))
+        (Rising { runtime, options, settler }, proposers, clustered)
     }
 
     /// Has the server be a node from now on.

@@ -189,10 +189,12 @@ impl<'s> Context<'_, 's> {
             }
         }
         self.turn.reader.read(key, take).map_err(|error| {
-            if error.is_damage()
-                && let Some(cluster) = &self.turn.server.cluster
-            {
-                cluster.note_damage(key);
+            if let Some(cluster) = &self.turn.server.cluster {
+                if error.is_damage() {
+                    cluster.note_damage(key);
+                } else if error.is_unreadable() {
+                    cluster.note_unreadable();
+                }
             }
             error.into()
         })

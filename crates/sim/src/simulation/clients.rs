@@ -9,11 +9,12 @@ use std::time::Duration;
 use aryavarth_check::Request;
 use aryavarth_cluster::{ShardCount, Topology};
 use aryavarth_replication::simulation::Host;
-use aryavarth_replication::{Group, NodeId, ShardId};
+use aryavarth_replication::{Group, ShardId};
 use aryavarth_server::simulation::SimServer;
 
 use super::expiry::Terms;
 use super::history::{Call, History, answered, begin};
+use super::machine::MachineId;
 use super::random::Random;
 use super::talk::{Connection, Refused, Subject, Told, Words, doubt};
 use super::trace::Trace;
@@ -23,9 +24,9 @@ const PATIENCE: RangeInclusive<u64> = 100..=1_500;
 /// How often it asks again before it does something else.
 const ATTEMPTS: usize = 8;
 
-/// The nodes that run, for whoever wants something of them. Clones are the same.
+/// The machines of which the nodes run, for whoever wants something of them. Clones are the same.
 #[derive(Clone, Default)]
-pub struct Directory(Arc<Mutex<BTreeMap<NodeId, Running>>>);
+pub struct Directory(Arc<Mutex<BTreeMap<MachineId, Running>>>);
 
 /// What runs on a machine.
 #[derive(Clone)]
@@ -44,23 +45,23 @@ impl Running {
 }
 
 impl Directory {
-    /// A node runs from now on.
-    pub fn add(&self, node: NodeId, running: Running) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node, running);
+    /// Its node runs from now on.
+    pub fn add(&self, machine: MachineId, running: Running) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(machine, running);
     }
 
     /// It does not any more.
-    pub fn remove(&self, node: NodeId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&node);
+    pub fn remove(&self, machine: MachineId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&machine);
     }
 
-    /// What runs on a node's machine, if it runs.
-    pub fn get(&self, node: NodeId) -> Option<Running> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
+    /// What runs on a machine, if it runs.
+    pub fn get(&self, machine: MachineId) -> Option<Running> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&machine).cloned()
     }
 
     /// All of them.
-    pub fn nodes(&self) -> Vec<NodeId> {
+    pub fn machines(&self) -> Vec<MachineId> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 
@@ -71,9 +72,9 @@ impl Directory {
         known.max_by_key(|topology| topology.epoch())
     }
 
-    fn any(&self, random: &mut Random) -> Option<NodeId> {
-        let nodes = self.nodes();
-        (!nodes.is_empty()).then(|| *random.pick(&nodes))
+    fn any(&self, random: &mut Random) -> Option<MachineId> {
+        let machines = self.machines();
+        (!machines.is_empty()).then(|| *random.pick(&machines))
     }
 }
 
@@ -112,7 +113,7 @@ pub struct Client {
     /// What it does next.
     pub random: Random,
     /// Its connections.
-    pub connections: BTreeMap<NodeId, Connection>,
+    pub connections: BTreeMap<MachineId, Connection>,
     /// Becomes true when it is to end.
     pub stop: Arc<AtomicBool>,
 }
@@ -189,21 +190,24 @@ impl Client {
         subject: &Subject,
         request: Request,
         words: Words,
-        mut hint: Option<NodeId>,
-    ) -> Option<NodeId> {
+        mut hint: Option<MachineId>,
+    ) -> Option<MachineId> {
         let name = subject.name.escape_ascii().to_string();
         for _ in 0..ATTEMPTS {
             // What was refused before did not happen.
             let since = self.trace.now().saturating_sub(words.staleness());
             let call = begin(self.number, &subject.name, request, since);
-            let Some(node) = hint.or_else(|| self.directory.any(&mut self.random)) else { break };
-            let told = self.attempt(node, subject, request, words).await;
-            self.trace.note(format_args!("c{} n{node} {name} {request:?}: {told:?}", self.number));
+            let Some(machine) = hint.or_else(|| self.directory.any(&mut self.random)) else {
+                break;
+            };
+            let told = self.attempt(machine, subject, request, words).await;
+            self.trace
+                .note(format_args!("c{} m{machine} {name} {request:?}: {told:?}", self.number));
             match told {
                 Ok(told) => {
                     let call = answered(call, told.answer, self.trace.now());
                     self.note(call, words, Some(told));
-                    return Some(node);
+                    return Some(machine);
                 }
                 Err(Refused::Unknown) => {
                     self.note(call, words, None);
@@ -212,7 +216,7 @@ impl Client {
                 Err(Refused::Elsewhere(leader)) => hint = Some(leader),
                 Err(Refused::NotNow) => hint = None,
                 Err(Refused::Wrong(why)) => {
-                    self.trace.violation(format_args!("node {node} answered wrongly: {why}"));
+                    self.trace.violation(format_args!("machine {machine} answered wrongly: {why}"));
                     return None;
                 }
             }
@@ -224,17 +228,17 @@ impl Client {
 
     async fn attempt(
         &mut self,
-        node: NodeId,
+        machine: MachineId,
         subject: &Subject,
         request: Request,
         words: Words,
     ) -> Result<Told, Refused> {
         tokio::time::sleep(self.random.millis(0..=3)).await;
-        let kept = self.connections.remove(&node).filter(|kept| !kept.is_closed());
+        let kept = self.connections.remove(&machine).filter(|kept| !kept.is_closed());
         let mut connection = match kept {
             Some(kept) => kept,
             // Refused connections ask for nothing.
-            None => Connection::new(&self.directory.get(node).ok_or(Refused::NotNow)?.server),
+            None => Connection::new(&self.directory.get(machine).ok_or(Refused::NotNow)?.server),
         };
         let asking = connection.request(subject, request, words);
         let patience = self.random.millis(PATIENCE);
@@ -242,7 +246,7 @@ impl Client {
         tokio::time::sleep(self.random.millis(0..=3)).await;
         // What a refused transaction leaves behind is gone with its connection.
         if told.is_ok() {
-            self.connections.insert(node, connection);
+            self.connections.insert(machine, connection);
         }
         told
     }

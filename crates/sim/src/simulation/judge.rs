@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use aryavarth::UnixMillis;
 use aryavarth_check::{Answer, Request};
-use aryavarth_replication::{NodeId, ShardId};
+use aryavarth_replication::ShardId;
 use tokio::time::Instant;
 
 use super::clients::EXPIRING;
 use super::expiry::{Deadline, Terms};
 use super::history::{answered, begin};
-use super::machine::Records;
+use super::machine::{MachineId, Records};
 use super::talk::{Connection, Refused, Subject, Told, Words, doubt};
 use super::world::World;
 
@@ -128,16 +128,16 @@ impl World {
             tokio::time::sleep(super::world::TICK).await;
             self.check()?;
         }
-        let mut all: BTreeMap<ShardId, (NodeId, Records)> = BTreeMap::new();
+        let mut all: BTreeMap<ShardId, (MachineId, Records)> = BTreeMap::new();
         for machine in self.machines.values() {
             for (shard, records) in machine.records(self.clocks.horizon())? {
-                let node = machine.id;
-                let (id, known) = all.entry(shard).or_insert_with(|| (node, records.clone()));
+                let machine = machine.id;
+                let (id, known) = all.entry(shard).or_insert_with(|| (machine, records.clone()));
                 if *known != records {
                     let differs =
                         known.iter().find(|(key, value)| records.get(*key) != Some(value));
                     return Err(format!(
-                        "nodes {id} and {node} differ in shard {shard}: {} and {} records, e.g. {differs:?}",
+                        "machines {id} and {machine} differ in shard {shard}: {} and {} records, e.g. {differs:?}",
                         known.len(),
                         records.len()
                     ));
@@ -154,17 +154,19 @@ impl World {
             for machine in self.machines.values() {
                 let Some(group) = machine.group(shard) else { continue };
                 if group.applied().map_or(0, |applied| applied.index.0 + 1) < chosen {
-                    let node = machine.id;
-                    return Ok(Some(format!("node {node} does not catch up with shard {shard}")));
+                    let machine = machine.id;
+                    return Ok(Some(format!(
+                        "machine {machine} does not catch up with shard {shard}"
+                    )));
                 }
             }
         }
         for machine in self.machines.values() {
             let records = machine.records(self.clocks.horizon())?;
             if let Some(shard) = records.keys().find(|shard| machine.group(**shard).is_none()) {
-                let node = machine.id;
+                let machine = machine.id;
                 return Ok(Some(format!(
-                    "node {node} has records of shard {shard} and no replica"
+                    "machine {machine} has records of shard {shard} and no replica"
                 )));
             }
         }

@@ -26,6 +26,7 @@ mod reply;
 mod rot;
 mod talk;
 mod trace;
+mod upkeep;
 mod watch;
 mod weather;
 mod world;

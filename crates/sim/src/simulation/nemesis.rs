@@ -9,6 +9,7 @@ use aryavarth_replication::simulation::Pace;
 use aryavarth_replication::{NodeId, Standing};
 use tokio::time::Instant;
 
+use super::machine::MachineId;
 use super::random::Random;
 use super::weather::Climate;
 use super::world::World;
@@ -21,15 +22,15 @@ const FASTEST: u64 = 1_047_000;
 #[derive(Clone, Copy, Debug)]
 pub enum Relief {
     /// The machine starts again.
-    Start(NodeId),
+    Start(MachineId),
     /// It is stopped and started again.
-    Restart(NodeId),
+    Restart(MachineId),
     /// It goes on.
-    Resume(NodeId),
+    Resume(MachineId),
     /// The network is whole again.
     Mend,
     /// The disk is as quick as before.
-    Quicken(NodeId),
+    Quicken(MachineId),
 }
 
 /// What may go wrong, and how likely.
@@ -72,6 +73,9 @@ const TROUBLES: [(Trouble, u64); 16] = [
     (Trouble::Rot, 3),
 ];
 
+/// How likely rot is where nodes are to replace themselves.
+const OFTEN: u64 = 10;
+
 fn plan(random: &mut Random) -> CrashPlan {
     match random.below(8) {
         0 => CrashPlan::KillProcess,
@@ -87,9 +91,14 @@ fn plan(random: &mut Random) -> CrashPlan {
 impl World {
     /// Lets one thing go wrong.
     pub async fn trouble(&mut self) {
-        let total: u64 = TROUBLES.iter().map(|(_, weight)| weight).sum();
+        let troubles = TROUBLES.map(|(trouble, weight)| match trouble {
+            // Nodes that replace themselves need no operator.
+            Trouble::Rot if self.replaces_itself() => (trouble, OFTEN),
+            _ => (trouble, weight),
+        });
+        let total: u64 = troubles.iter().map(|(_, weight)| weight).sum();
         let mut place = self.random.below(total);
-        let found = TROUBLES.iter().find(|(_, weight)| {
+        let found = troubles.iter().find(|(_, weight)| {
             let here = place < *weight;
             place = place.saturating_sub(*weight);
             here
@@ -116,20 +125,20 @@ impl World {
         }
     }
 
-    fn relieve_in(&mut self, span: Duration, relief: Relief) {
+    pub(super) fn relieve_in(&mut self, span: Duration, relief: Relief) {
         self.reliefs.push((Instant::now() + span, relief));
     }
 
-    fn running(&self) -> Vec<NodeId> {
+    fn running(&self) -> Vec<MachineId> {
         let running = self.machines.values().filter(|machine| machine.process().is_some());
         running.map(|machine| machine.id).collect()
     }
 
     /// Somebody of those who run; more often than not one that leads something.
-    fn victim(&mut self) -> Option<NodeId> {
+    fn victim(&mut self) -> Option<MachineId> {
         let running = self.running();
-        let leads = |id: &NodeId| self.machines[id].leads_any(&self.shards);
-        let leaders: Vec<NodeId> = running.iter().copied().filter(leads).collect();
+        let leads = |id: &MachineId| self.machines[id].leads_any(&self.shards);
+        let leaders: Vec<MachineId> = running.iter().copied().filter(leads).collect();
         let from = if !leaders.is_empty() && self.random.chance(600) { leaders } else { running };
         (!from.is_empty()).then(|| *self.random.pick(&from))
     }
@@ -160,12 +169,13 @@ impl World {
     }
 
     fn partition(&mut self) {
-        let all: Vec<NodeId> = self.machines.keys().copied().collect();
-        let both = |a: NodeId, b: NodeId| [(a, b), (b, a)];
-        let between = |some: &[NodeId], others: &[NodeId]| -> BTreeSet<(NodeId, NodeId)> {
-            let pairs = some.iter().flat_map(|a| others.iter().flat_map(|b| both(*a, *b)));
-            pairs.collect()
-        };
+        let all: Vec<MachineId> = self.machines.keys().copied().collect();
+        let both = |a: MachineId, b: MachineId| [(a, b), (b, a)];
+        let between =
+            |some: &[MachineId], others: &[MachineId]| -> BTreeSet<(MachineId, MachineId)> {
+                let pairs = some.iter().flat_map(|a| others.iter().flat_map(|b| both(*a, *b)));
+                pairs.collect()
+            };
         let shuffled = self.random.choose(all.len(), &all);
         let cut = match self.random.below(5) {
             // Two camps.
@@ -257,22 +267,22 @@ impl World {
         let Some(victim) = self.victim() else { return };
         let Some(process) = self.machines[&victim].process() else { return };
         let done = process.running.host.enter(|| process.store.compact());
-        self.trace.note(format_args!("n{victim} compacted: {}", done.is_ok()));
+        self.trace.note(format_args!("m{victim} compacted: {}", done.is_ok()));
     }
 
     fn checkpoint(&mut self) {
         let Some(victim) = self.victim() else { return };
         let Some(process) = self.machines[&victim].process() else { return };
         let done = process.running.host.enter(|| process.store.checkpoint());
-        self.trace.note(format_args!("n{victim} checkpoint: {}", done.is_ok()));
+        self.trace.note(format_args!("m{victim} checkpoint: {}", done.is_ok()));
     }
 
     fn transfer(&mut self) {
         let shard = *self.random.pick(&self.shards);
         let leader = self.machines.values().find(|machine| machine.leads_any(&[shard]));
-        let Some((id, process, group)) = leader
-            .and_then(|machine| Some((machine.id, machine.process()?, machine.group(shard)?)))
-        else {
+        let Some((id, process, group)) = leader.and_then(|machine| {
+            Some((machine.joined()?, machine.process()?, machine.group(shard)?))
+        }) else {
             return;
         };
         let members = group.status().members.into_iter();

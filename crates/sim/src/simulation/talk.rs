@@ -11,18 +11,19 @@ use std::time::Duration;
 
 use aryavarth_check::{Answer, Request};
 use aryavarth_cluster::{ShardCount, Slot};
-use aryavarth_replication::{NodeId, ShardId};
+use aryavarth_replication::ShardId;
 use aryavarth_server::simulation::{ClientEnd, SimServer};
 
 use super::expiry::{self, Deadline, Terms};
+use super::machine::MachineId;
 use super::random::Random;
 use super::reply::{self, Reply};
 
 /// Why a client is told nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It did not happen; this node leads.
-    Elsewhere(NodeId),
+    /// It did not happen; the node of this machine leads.
+    Elsewhere(MachineId),
     /// It did not happen.
     NotNow,
     /// It may have happened.
@@ -372,25 +373,25 @@ fn refusal(text: &str) -> Refused {
         "UNKNOWN" => Refused::Unknown,
         // Of a node that passes requests on: it does not this one, and names who leads.
         "ERR" if text.contains(" is not passed on: ") => {
-            let named = text.rsplit(' ').next().and_then(node_at);
+            let named = text.rsplit(' ').next().and_then(machine_at);
             named.map_or(Refused::NotNow, Refused::Elsewhere)
         }
         _ => Refused::Wrong(text.to_owned()),
     }
 }
 
-/// The name of the host by which clients find a node.
-pub fn host_of(node: NodeId) -> String {
-    format!("node-{node}")
+/// The name by which clients find a machine.
+pub fn host_of(machine: MachineId) -> String {
+    format!("machine-{machine}")
 }
 
-/// The node that a `MOVED` names.
-fn named(text: &str) -> Option<NodeId> {
-    node_at(text.split(' ').nth(2)?)
+/// The machine that a `MOVED` names.
+fn named(text: &str) -> Option<MachineId> {
+    machine_at(text.split(' ').nth(2)?)
 }
 
-/// The node that clients find at an address.
-fn node_at(address: &str) -> Option<NodeId> {
+/// The machine that clients find at an address.
+fn machine_at(address: &str) -> Option<MachineId> {
     let (host, _) = address.split_once(':')?;
-    host.strip_prefix("node-")?.parse().ok().map(NodeId)
+    host.strip_prefix("machine-")?.parse().ok().map(MachineId)
 }

@@ -17,6 +17,7 @@ use aryavarth_replication::{EngineStore, EntryId, NodeId, ShardId};
 use aryavarth_server::simulation;
 
 use super::ledger::{Found, Ledger, Seen, Settled};
+use super::machine::{MachineId, Whereabouts};
 
 /// Who watches one life of a node.
 #[derive(Clone)]
@@ -48,8 +49,10 @@ pub struct Watcher {
     pub ledger: Ledger,
     /// False once it was killed.
     pub alive: Arc<AtomicBool>,
-    /// The id that its node is to have.
-    pub machine: NodeId,
+    /// Which machine it is.
+    pub machine: MachineId,
+    /// Which node it is.
+    pub whereabouts: Whereabouts,
 }
 
 impl fmt::Debug for Watcher {
@@ -64,9 +67,7 @@ impl simulation::Watcher for Watcher {
         node: NodeId,
         store: &EngineStore,
     ) -> std::result::Result<Arc<dyn NodeStore>, String> {
-        if node != self.machine {
-            return Err(format!("machine {} has become node {node}", self.machine));
-        }
+        self.whereabouts.note(self.machine, node)?;
         self.report(node, store)?;
         let (ledger, alive) = (self.ledger.clone(), Arc::clone(&self.alive));
         let watch = Watch { node, ledger, alive };

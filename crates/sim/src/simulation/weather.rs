@@ -8,6 +8,7 @@ use aryavarth_replication::NodeId;
 use aryavarth_replication::simulation::{Fate, Lane, Letter, Weather};
 use tokio::time::Instant;
 
+use super::machine::{MachineId, Whereabouts};
 use super::random::Random;
 use super::trace::Trace;
 
@@ -55,15 +56,16 @@ pub struct Air(Arc<Mutex<State>>, Trace);
 struct State {
     random: Random,
     climate: Climate,
-    cut: BTreeSet<(NodeId, NodeId)>,
+    cut: BTreeSet<(MachineId, MachineId)>,
+    whereabouts: Whereabouts,
     last: BTreeMap<(NodeId, NodeId, Lane), Instant>,
 }
 
 impl Air {
     /// The air with these random numbers.
-    pub fn new(random: Random, trace: Trace) -> Air {
-        let (cut, last) = (BTreeSet::new(), BTreeMap::new());
-        Air(Arc::new(Mutex::new(State { random, climate: Climate::fair(), cut, last })), trace)
+    pub fn new(random: Random, trace: Trace, whereabouts: Whereabouts) -> Air {
+        let (climate, cut, last) = (Climate::fair(), BTreeSet::new(), BTreeMap::new());
+        Air(Arc::new(Mutex::new(State { random, climate, cut, whereabouts, last })), trace)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -76,12 +78,17 @@ impl Air {
     }
 
     /// Lets nothing pass in these directions, and all in the others.
-    pub fn cut(&self, cut: BTreeSet<(NodeId, NodeId)>) {
+    pub fn cut(&self, cut: BTreeSet<(MachineId, MachineId)>) {
         self.state().cut = cut;
     }
 }
 
 impl State {
+    fn is_cut(&self, letter: &Letter) -> bool {
+        let ends = self.whereabouts.of(letter.from).zip(self.whereabouts.of(letter.to));
+        ends.is_some_and(|ends| self.cut.contains(&ends))
+    }
+
     fn journey(&mut self) -> Duration {
         let most = self.climate.delay.max(1);
         let mut journey = self.random.millis(0..=most);
@@ -112,7 +119,7 @@ impl Weather for Air {
         let mut state = self.state();
         let climate = state.climate.clone();
         let mut fate = Fate::default();
-        if state.cut.contains(&(letter.from, letter.to)) || state.random.chance(climate.lost) {
+        if state.is_cut(letter) || state.random.chance(climate.lost) {
             return fate;
         }
         if state.random.chance(climate.broken) {

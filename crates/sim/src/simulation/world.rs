@@ -17,7 +17,7 @@ use super::clients::{Client, Directory, Habits};
 use super::expiry::Clocks;
 use super::history::History;
 use super::ledger::Ledger;
-use super::machine::{Machine, Settings, Surroundings, address};
+use super::machine::{Machine, MachineId, Settings, Surroundings, Whereabouts, address};
 use super::nemesis::Relief;
 use super::operator::Replacement;
 use super::random::Random;
@@ -32,35 +32,33 @@ pub(super) const TICK: Duration = Duration::from_millis(50);
 /// How long replicas may take to be where they are to be: an order of which the answer was lost, when all was not well
 /// yet, is waited for.
 pub(super) const LONG: Duration = Duration::from_secs(60);
-/// How long somebody is asked to let a machine in, before another one is.
-const PERSISTENCE: Duration = Duration::from_secs(3);
-/// The node that founds the cluster.
-const FIRST: NodeId = NodeId(1);
 
 /// All there is in a run.
 pub struct World {
     pub(super) random: Random,
     pub(super) trace: Trace,
     pub(super) air: Air,
-    pub(super) machines: BTreeMap<NodeId, Machine>,
+    pub(super) machines: BTreeMap<MachineId, Machine>,
     pub(super) shards: Vec<ShardId>,
-    /// The nodes that belong to the cluster, and are not about to leave it.
-    pub(super) members: BTreeSet<NodeId>,
+    /// Those that belong to the cluster, and are not about to leave it.
+    pub(super) members: BTreeSet<MachineId>,
     /// On how many of them each shard is to be.
     pub(super) factor: ReplicationFactor,
-    /// Those of them whose disks have rotted.
-    pub(super) rotten: BTreeSet<NodeId>,
+    /// Those of them whose disks have rotted, and which nodes they were.
+    pub(super) rotten: BTreeMap<MachineId, NodeId>,
     pub(super) reliefs: Vec<(Instant, Relief)>,
     pub(super) ledger: Ledger,
     pub(super) history: History,
     pub(super) directory: Directory,
     pub(super) around: Surroundings,
     pub(super) clocks: Clocks,
-    /// The highest id of a node so far.
+    /// The highest number of a machine so far.
     newest: u64,
+    /// Whether there is a cluster to join.
+    is_founded: bool,
     replacing: Vec<(Replacement, JoinHandle<()>)>,
-    /// Since when a machine waits to be let in.
-    joining: Option<(NodeId, Instant)>,
+    /// Since when machines wait to be let in.
+    pub(super) joining: BTreeMap<MachineId, Instant>,
     stop: Arc<AtomicBool>,
 }
 
@@ -70,7 +68,8 @@ impl World {
         let mut random = Random::new(seed ^ 0x005E_ED0F_A11C_E000);
         let trace = Trace::new(events);
         let ledger = Ledger::new(trace.clone());
-        let air = Air::new(random.fork(), trace.clone());
+        let whereabouts = Whereabouts::default();
+        let air = Air::new(random.fork(), trace.clone(), whereabouts.clone());
         let network = SimNetwork::new(Arc::new(air.clone()));
         let shards = ShardCount::new(*random.pick(&[1, 2, 3])).expect("few shards are allowed");
         let directory = Directory::default();
@@ -78,29 +77,31 @@ impl World {
             trace: trace.clone(),
             ledger: ledger.clone(),
             network,
+            whereabouts,
             timing: Timing::quick(),
             shards,
             settings: Settings::any(&mut random),
         };
-        let (nodes, factor) = *random.pick(&[(3, 3), (3, 3), (4, 3), (5, 3), (5, 5)]);
+        let (machines, factor) = *random.pick(&[(3, 3), (3, 3), (4, 3), (5, 3), (5, 5)]);
         World {
             random,
             trace,
             air,
             machines: BTreeMap::new(),
             shards: shards.shards().collect(),
-            members: (1..=nodes).map(NodeId).collect(),
+            members: (1..=machines).map(MachineId).collect(),
             factor: ReplicationFactor::new(factor).expect("it is odd"),
-            rotten: BTreeSet::new(),
+            rotten: BTreeMap::new(),
             reliefs: Vec::new(),
             ledger,
             history: History::default(),
             directory,
             around,
             clocks: Clocks::default(),
-            newest: nodes,
+            newest: machines,
+            is_founded: false,
             replacing: Vec::new(),
-            joining: None,
+            joining: BTreeMap::new(),
             stop: Arc::default(),
         }
     }
@@ -113,8 +114,8 @@ impl World {
         self.found().await?;
         let clients = self.send_clients();
         self.live_through().await?;
-        self.heal().await;
-        self.give_up_rotten().await?;
+        self.heal().await?;
+        self.end_rot().await?;
         self.stop.store(true, Ordering::SeqCst);
         for client in clients {
             client.await.map_err(|error| format!("a client panicked: {error}"))?;
@@ -129,31 +130,32 @@ impl World {
 
     /// One node founds the cluster, and the others join it.
     async fn found(&mut self) -> Result<(), String> {
-        for node in self.members.clone() {
-            self.add_machine(node).await?;
-            self.await_joined(node).await?;
+        for machine in self.members.clone() {
+            self.add_machine(machine).await?;
+            self.await_joined(machine).await?;
+            self.is_founded = true;
         }
         self.settle(PATIENCE).await
     }
 
-    /// A machine with an empty disk, that asks to be let in, or founds the cluster if it is the first.
-    pub(super) async fn add_machine(&mut self, node: NodeId) -> Result<(), String> {
+    /// A machine with an empty disk, that asks to be let in, or founds the cluster if there is none.
+    pub(super) async fn add_machine(&mut self, machine: MachineId) -> Result<(), String> {
         let (around, random) = (self.around.clone(), self.random.fork());
-        self.machines.insert(node, Machine::new(node, around, random));
+        self.machines.insert(machine, Machine::new(machine, around, random));
         self.note_clocks();
-        self.joining = Some((node, Instant::now()));
-        self.start(node).await;
-        match self.machines[&node].process() {
-            Some(_) => Ok(()),
-            None => Err(format!("node {node} does not start")),
+        self.joining.insert(machine, Instant::now());
+        self.start(machine).await;
+        match self.machines[&machine].is_off() {
+            false => Ok(()),
+            true => Err(format!("machine {machine} does not start")),
         }
     }
 
-    pub(super) async fn await_joined(&mut self, node: NodeId) -> Result<(), String> {
+    pub(super) async fn await_joined(&mut self, machine: MachineId) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
-        while self.machines[&node].joined() != Some(node) {
+        while self.machines[&machine].joined().is_none() {
             if Instant::now() > deadline {
-                return Err(format!("node {node} is not let in though all is well"));
+                return Err(format!("machine {machine} is not let in though all is well"));
             }
             tokio::time::sleep(TICK).await;
             self.look_after_machines().await;
@@ -163,41 +165,18 @@ impl World {
     }
 
     /// How a machine comes to the cluster: told to as it was at first, but by way of anybody who is there now.
-    fn way_in(&mut self, node: NodeId) -> Start {
-        if node == FIRST {
+    fn way_in(&mut self, machine: MachineId) -> Start {
+        if !self.is_founded {
             return Start::Found { shards: self.around.shards, factor: self.factor };
         }
-        let others: Vec<NodeId> = self.machines.keys().copied().filter(|id| *id != node).collect();
-        let running = |id: &NodeId| self.machines[id].joined().is_some();
-        let there: Vec<NodeId> = others.iter().copied().filter(running).collect();
+        let others = self.machines.keys().copied().filter(|id| *id != machine);
+        let others: Vec<MachineId> = others.collect();
+        let running = |id: &MachineId| self.machines[id].joined().is_some();
+        let there: Vec<MachineId> = others.iter().copied().filter(running).collect();
         let from = if there.is_empty() { others } else { there };
         match from.is_empty() {
             true => Start::Resume,
             false => Start::Join { member: address(*self.random.pick(&from)).to_string() },
-        }
-    }
-
-    /// Sees to machines of which the processes have ended, and to one that asks somebody who is not there.
-    pub(super) async fn look_after_machines(&mut self) {
-        for node in self.machines.keys().copied().collect::<Vec<_>>() {
-            let Some(process) = self.machines[&node].process() else { continue };
-            let Some(why) = process.running.server.ended_because().map(str::to_owned) else {
-                continue;
-            };
-            self.trace.note(format_args!("n{node} ends: {why}"));
-            self.crash(node, CrashPlan::KillProcess).await;
-            if self.members.contains(&node) {
-                self.trace.violation(format_args!("node {node} ends: {why}"));
-            }
-        }
-        let Some((node, since)) = self.joining else { return };
-        let machine = self.machines.get(&node);
-        if machine.is_none_or(|machine| machine.joined().is_some()) {
-            self.joining = None;
-        } else if since.elapsed() > PERSISTENCE && machine.is_some_and(|m| m.process().is_some()) {
-            self.joining = Some((node, Instant::now()));
-            self.crash(node, CrashPlan::LoseUnsynced).await;
-            self.start(node).await;
         }
     }
 
@@ -247,7 +226,6 @@ impl World {
                 machine.disk().advance(TICK);
             }
             self.note_clocks();
-            self.relieve_due(Instant::now()).await;
             self.look_after_machines().await;
             self.finish_replacements().await;
             if Instant::now() >= next {
@@ -259,7 +237,7 @@ impl World {
         Ok(())
     }
 
-    async fn relieve_due(&mut self, until: Instant) {
+    pub(super) async fn relieve_due(&mut self, until: Instant) {
         let mut due: Vec<_> = Vec::new();
         self.reliefs.retain(|(at, relief)| {
             let is_due = *at <= until;
@@ -275,7 +253,7 @@ impl World {
     }
 
     /// Ends all that goes wrong.
-    async fn heal(&mut self) {
+    async fn heal(&mut self) -> Result<(), String> {
         self.trace.note(format_args!("healing"));
         self.air.set_climate(Climate::fair());
         self.air.cut(BTreeSet::new());
@@ -283,63 +261,97 @@ impl World {
         for (_, relief) in std::mem::take(&mut self.reliefs) {
             self.relieve(relief).await;
         }
-        for node in self.machines.keys().copied().collect::<Vec<_>>() {
+        for id in self.machines.keys().copied().collect::<Vec<_>>() {
             // A store that was fenced stays so until it is opened again.
             let fenced = |machine: &Machine| {
                 machine.process().is_some_and(|process| process.running.server.failure().is_some())
             };
-            if fenced(&self.machines[&node]) {
-                self.crash(node, CrashPlan::LoseUnsynced).await;
+            if fenced(&self.machines[&id]) {
+                self.crash(id, CrashPlan::LoseUnsynced).await;
             }
-            self.start(node).await;
+            self.start(id).await;
         }
+        let deadline = Instant::now() + PATIENCE;
+        while let Some(starting) = self.starting() {
+            if Instant::now() > deadline {
+                return Err(format!("machine {starting} does not start though all is well"));
+            }
+            tokio::time::sleep(TICK).await;
+            self.look_after_machines().await;
+            self.check()?;
+        }
+        Ok(())
+    }
+
+    /// A machine that is starting, though nothing is wrong with it.
+    fn starting(&self) -> Option<MachineId> {
+        let mut whole = self.machines.values().filter(|it| !self.rotten.contains_key(&it.id));
+        whole.find(|machine| machine.is_starting()).map(|machine| machine.id)
     }
 
     /// Ends a node without a word.
-    pub(super) async fn crash(&mut self, node: NodeId, plan: CrashPlan) {
-        self.directory.remove(node);
-        if let Some(machine) = self.machines.get_mut(&node) {
+    pub(super) async fn crash(&mut self, id: MachineId, plan: CrashPlan) {
+        self.directory.remove(id);
+        if let Some(machine) = self.machines.get_mut(&id) {
             machine.crash(plan).await;
         }
     }
 
     /// Starts a node, if it does not run.
-    pub(super) async fn start(&mut self, node: NodeId) {
-        let way_in = self.way_in(node);
-        let Some(machine) = self.machines.get_mut(&node) else { return };
-        if let Err(error) = machine.start(way_in).await {
-            if self.rotten.contains(&node) {
-                self.trace.note(format_args!("n{node} does not start: {error}"));
-            } else {
-                self.trace.violation(format_args!("node {node} does not start: {error}"));
+    pub(super) async fn start(&mut self, id: MachineId) {
+        let way_in = self.way_in(id);
+        let Some(machine) = self.machines.get_mut(&id) else { return };
+        let started = machine.start(way_in).await;
+        self.note_start(id, started);
+    }
+
+    /// Takes note of how a start ended, or that it goes on.
+    pub(super) fn note_start(&mut self, id: MachineId, started: Result<(), String>) {
+        match started {
+            Ok(()) => {}
+            Err(error) if self.rotten.contains_key(&id) => {
+                self.trace.note(format_args!("m{id} does not start: {error}"));
+                self.start_again(id);
+            }
+            Err(error) => {
+                self.trace.violation(format_args!("machine {id} does not start: {error}"));
             }
         }
-        if let Some(process) = machine.process() {
-            self.directory.add(node, process.running.clone());
+        if let Some(process) = self.machines.get(&id).and_then(Machine::process) {
+            self.directory.add(id, process.running.clone());
         }
     }
 
-    /// Begins to replace a node by a new one, unless that is under way.
+    /// Begins to replace a machine by a new one, unless that is under way.
     pub(super) async fn replace(&mut self) {
         if self.is_replacing() {
             return;
         }
-        let rotten = self.rotten.first().copied();
-        let members: Vec<NodeId> = self.members.iter().copied().collect();
-        let from = rotten.unwrap_or_else(|| *self.random.pick(&members));
-        self.replace_node(from).await;
+        let leaves = |id: &MachineId| match self.rotten.contains_key(id) {
+            // It does so itself.
+            true => !self.replaces_itself(),
+            // One that is not in the cluster yet cannot leave it.
+            false => self.machines[id].joined().is_some() || !self.takes_for_lost(),
+        };
+        let mut members: Vec<MachineId> = self.members.iter().copied().filter(leaves).collect();
+        if let Some(rotten) = members.iter().find(|id| self.rotten.contains_key(id)).copied() {
+            members = vec![rotten];
+        }
+        if !members.is_empty() {
+            let from = *self.random.pick(&members);
+            self.replace_machine(from).await;
+        }
     }
 
-    /// Whether a node is being replaced.
+    /// Whether a machine is being replaced.
     pub(super) fn is_replacing(&self) -> bool {
         !self.replacing.is_empty()
     }
 
-    /// Begins to replace this node by a new one. No other one may be about to join.
-    pub(super) async fn replace_node(&mut self, from: NodeId) {
-        let newest = self.machines.keys().next_back().map_or(0, |node| node.0);
-        let to = NodeId(newest.max(self.newest) + 1);
-        self.newest = to.0;
+    /// Begins to replace this machine by a new one.
+    pub(super) async fn replace_machine(&mut self, from: MachineId) {
+        self.newest += 1;
+        let to = MachineId(self.newest);
         if let Err(error) = self.add_machine(to).await {
             return self.trace.violation(format_args!("{error}"));
         }
@@ -350,14 +362,14 @@ impl World {
         self.replacing.push((replacement, tokio::spawn(task)));
     }
 
-    /// Turns off nodes that were replaced.
+    /// Turns off machines that were replaced.
     async fn finish_replacements(&mut self) {
         let is_done = |replacement: &Replacement| replacement.done.load(Ordering::SeqCst);
         let done = self.replacing.extract_if(.., |(replacement, _)| is_done(replacement));
-        for node in done.map(|(replacement, _)| replacement.from).collect::<Vec<_>>() {
-            self.crash(node, CrashPlan::LoseUnsynced).await;
-            self.machines.remove(&node);
-            self.rotten.remove(&node);
+        for machine in done.map(|(replacement, _)| replacement.from).collect::<Vec<_>>() {
+            self.crash(machine, CrashPlan::LoseUnsynced).await;
+            self.machines.remove(&machine);
+            self.rotten.remove(&machine);
         }
     }
 
@@ -395,16 +407,20 @@ impl World {
     }
 
     /// What is not yet as it is to be.
-    fn unsettled(&self) -> Option<String> {
+    pub(super) fn unsettled(&self) -> Option<String> {
         let Some(topology) = self.directory.newest() else {
             return Some("nobody knows the cluster".to_owned());
         };
         let active = topology.nodes_in(NodeState::Active);
         // Of these only the places may be left, as long as nobody else could take them.
         let gone = topology.nodes_in(NodeState::Gone);
-        if active != self.members || active.len() + gone.len() != topology.nodes().len() {
+        let members = self.members.iter().map(|id| (*id, self.machines[id].joined()));
+        let members: Vec<(MachineId, Option<NodeId>)> = members.collect();
+        let is_there = |(_, node): &(_, Option<NodeId>)| node.is_some_and(|n| active.contains(&n));
+        let is_complete = active.len() == members.len() && members.iter().all(is_there);
+        if !is_complete || active.len() + gone.len() != topology.nodes().len() {
             let known: Vec<_> = topology.nodes().map(|node| (node.id, node.state)).collect();
-            return Some(format!("the nodes are {known:?}, and not {:?}", self.members));
+            return Some(format!("the nodes are {known:?}, and not {members:?}"));
         }
         for (shard, group) in topology.groups() {
             let (kept, lost) = (&group.voters & &active, &group.voters & &gone);
@@ -417,10 +433,11 @@ impl World {
                     group.voters
                 ));
             }
-            for (node, machine) in &self.machines {
-                if machine.group(shard).is_some() != group.voters.contains(node) {
+            for (id, machine) in &self.machines {
+                let is_voter = machine.joined().is_some_and(|node| group.voters.contains(&node));
+                if machine.group(shard).is_some() != is_voter {
                     return Some(format!(
-                        "node {node} has a replica of shard {shard}, or has none"
+                        "machine {id} has a replica of shard {shard}, or has none"
                     ));
                 }
             }
@@ -429,7 +446,7 @@ impl World {
     }
 
     /// How the groups stand, as their leaders see it.
-    fn standing(&self) -> String {
+    pub(super) fn standing(&self) -> String {
         let groups = self.machines.values().flat_map(|machine| {
             self.around
                 .shards
@@ -438,7 +455,7 @@ impl World {
         });
         let leading = groups.filter(|(_, group)| group.is_leader());
         let told =
-            leading.map(|(node, group)| format!("\n    on node {node}: {:?}", group.status()));
+            leading.map(|(id, group)| format!("\n    on machine {id}: {:?}", group.status()));
         let newest = self.directory.newest();
         told.chain(newest.map(|topology| format!("\n    the topology: {topology:?}"))).collect()
     }

@@ -17,7 +17,7 @@
 //!   may be gone with all its synced bytes.
 //! - [`Disk::sync_directory`] makes the creations, removals, renames and links in that directory
 //!   durable, and no file's bytes. A rename between two directories is one change, durable once
-//!   both were synced; until then a crash undoes or keeps all of it.
+//!   both were synced; until then a crash undoes or keeps all of it. So is that of a directory, with all names below it.
 //! - Unsynced changes survive or vanish one by one, in any combination: a later write may survive
 //!   an earlier one, a name the bytes it was meant for, a removal the rename that preceded it.
 //! - An unsynced write may be torn: cut short at any byte, or kept in some of its 512-byte sectors

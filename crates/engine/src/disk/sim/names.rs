@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::state::{Change, Contents, Fate, FileId, Opened, State};
@@ -34,6 +34,9 @@ impl State {
     }
 
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.directories.contains(from) {
+            return self.rename_directory(from, to);
+        }
         let file = self.file_at(from)?;
         self.check_parent(to)?;
         if self.directories.contains(to) {
@@ -43,6 +46,30 @@ impl State {
         if self.names.get(to) != Some(&file) {
             self.change_names([(from, None), (to, Some(file))]);
         }
+        Ok(())
+    }
+
+    /// All names below it change as one. A crash that undoes that leaves directories without files, so those do not
+    /// count as something in `to`.
+    fn rename_directory(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        self.check_parent(to)?;
+        if to.starts_with(from) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        if self.names.contains_key(to) {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        if self.names.keys().any(|path| path.starts_with(to)) {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        let moved = |path: &Path| path.strip_prefix(from).ok().map(|rest| below(to, rest));
+        let names = self.names.iter().filter_map(|(path, file)| {
+            moved(path).map(|there| [(path.clone(), None), (there, Some(*file))])
+        });
+        let names: Vec<_> = names.flatten().collect();
+        let directories = std::mem::take(&mut self.directories).into_iter();
+        self.directories = directories.map(|path| moved(&path).unwrap_or(path)).collect();
+        self.record(names, [directory_of(from), directory_of(to)]);
         Ok(())
     }
 
@@ -154,14 +181,19 @@ impl State {
     }
 
     fn change_names<const N: usize>(&mut self, to: [(&Path, Option<FileId>); N]) {
-        for (path, file) in to {
+        let awaits = to.map(|(path, _)| directory_of(path));
+        self.record(to.map(|(path, file)| (path.to_owned(), file)).to_vec(), awaits);
+    }
+
+    /// Changes names as one, durable once these directories were synced.
+    fn record<const N: usize>(&mut self, to: Vec<(PathBuf, Option<FileId>)>, awaits: [&Path; N]) {
+        for (path, file) in &to {
             match file {
-                Some(file) => self.names.insert(path.to_owned(), file),
+                Some(file) => self.names.insert(path.clone(), *file),
                 None => self.names.remove(path),
             };
         }
-        let awaits = to.iter().map(|(path, _)| directory_of(path).to_owned()).collect();
-        let to = to.map(|(path, file)| (path.to_owned(), file)).to_vec();
+        let awaits = awaits.map(Path::to_owned).into();
         self.push(Change::Names { to, awaits });
     }
 
@@ -196,6 +228,11 @@ impl State {
             Change::Names { .. } => true,
         });
     }
+}
+
+fn below(directory: &Path, rest: &Path) -> PathBuf {
+    // Joined with nothing, a path would end with a slash.
+    if rest == Path::new("") { directory.to_owned() } else { directory.join(rest) }
 }
 
 fn directory_of(path: &Path) -> &Path {

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fault::storage_full;
@@ -242,13 +242,16 @@ impl State {
             contents.live = contents.durable.clone();
             contents.handles = 0;
         }
+        // One that was renamed may have its old name again.
+        let holding = live.keys().flat_map(|path| path.ancestors().skip(1)).map(Path::to_owned);
+        let directories = self.directories.iter().cloned().chain(holding).collect();
         State {
             files,
             names: live,
             durable_names: names,
             unsynced: Vec::new(),
             locks: BTreeSet::new(),
-            directories: self.directories.clone(),
+            directories,
             ..*self
         }
     }

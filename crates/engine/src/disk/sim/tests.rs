@@ -199,6 +199,43 @@ fn a_rename_between_directories_is_one_change() {
 }
 
 #[test]
+fn a_directory_is_renamed_with_all_in_it_or_not_at_all() {
+    let disk = new_disk();
+    let (old, aside) = (path("old"), path("aside"));
+    disk.create_directory(&old.join("inner")).unwrap();
+    disk.create_directory(&aside).unwrap();
+    for name in ["old/a", "old/inner/b"] {
+        create_synced(&disk, name, name.as_bytes());
+    }
+    disk.sync_directory(&old).unwrap();
+    disk.sync_directory(&old.join("inner")).unwrap();
+    disk.rename(&old, &aside.join("new")).unwrap();
+    assert_eq!(disk.list(&old).unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert_eq!(disk.list(&aside.join("new")).unwrap(), ["a", "inner"]);
+    let places = |disk: &SimDisk| {
+        let there = |name: &str| found(disk, name).is_some();
+        ["old/a", "old/inner/b", "aside/new/a", "aside/new/inner/b"].map(there)
+    };
+    let all = |disk: &SimDisk| -> BTreeSet<_> {
+        disk.plans().into_iter().map(|plan| places(&disk.crashed_image(plan))).collect()
+    };
+    let (undone, kept) = ([true, true, false, false], [false, false, true, true]);
+    assert_eq!(all(&disk), BTreeSet::from([undone, kept]));
+    // Whoever finds it undone can do it again.
+    let image = disk.crashed_image(CrashPlan::LoseUnsynced);
+    image.rename(&old, &aside.join("new")).unwrap();
+    assert_eq!(places(&image), kept);
+    disk.sync_directory(&aside).unwrap();
+    assert_eq!(all(&disk), BTreeSet::from([undone, kept]), "half of it is synced");
+    disk.sync_directory(Path::new(FOLDER)).unwrap();
+    assert_eq!(all(&disk), BTreeSet::from([kept]));
+    // A directory of the old name is another one.
+    disk.create_directory(&old).unwrap();
+    let error = disk.rename(&old, &aside.join("new")).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::DirectoryNotEmpty);
+}
+
+#[test]
 fn a_removal_without_a_directory_sync_may_come_undone() {
     let disk = new_disk();
     create_synced(&disk, "file", b"bytes");
