@@ -68,11 +68,13 @@ impl Course<'_> {
         if !self.step.add.is_disjoint(&self.sight.voters) {
             return false;
         }
-        let leaves = |&node: &NodeId| self.view.state(node) != Some(NodeState::Active);
         let lost = |node: &NodeId| {
             self.view.state(*node) == Some(NodeState::Gone)
                 || self.view.observed.sight(*node) == NodeSight::Lost
         };
+        // One that is lost need not be given up: another group may still wait for it.
+        let leaves =
+            |node: &NodeId| self.view.state(*node) != Some(NodeState::Active) || lost(node);
         let alive = outcome.iter().filter(|node| !lost(node)).count();
         self.step.add.iter().any(leaves) || alive * 2 <= outcome.len()
     }

@@ -19,6 +19,7 @@
 //!   leader that is to lose its vote hands over first.
 //! - No node takes part in copying, as sender or receiver, for more groups than [`Limits`] allow.
 //! - A node is removed only when nobody lists it any more: neither topology nor a group.
+//! - A silent node is given up only if each of its groups has a majority without it.
 
 mod course;
 #[cfg(test)]
@@ -30,7 +31,7 @@ use crate::node::{NodeId, NodeSet, NodeState};
 use crate::placement::{Choice, next_transfer, wanted_voters};
 use crate::reconcile::course::Course;
 use crate::shards::ShardId;
-use crate::topology::{Change, Move, Replicas, Topology};
+use crate::topology::{Change, Damage, Move, Replicas, Topology};
 
 /// What was seen of the cluster, a short time ago.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -179,12 +180,26 @@ impl<'v> View<'v> {
         self.topology.nodes().find_map(|node| {
             let state = match (node.state, self.observed.sight(node.id)) {
                 (NodeState::Gone, _) => return None,
-                (_, NodeSight::Lost) => NodeState::Gone,
+                (_, NodeSight::Lost) if self.can_spare(node.id) => NodeState::Gone,
                 (NodeState::Joining, NodeSight::Reachable) => NodeState::Active,
                 _ => return None,
             };
             Some(Step::Log(Change::SetNodeState { node: node.id, state }))
         })
+    }
+
+    /// Whether a majority of each of a node's groups is there without it. What is given up may never come back, though
+    /// its disk has what else is nowhere; and of a group without a majority no replica can be made anew.
+    fn can_spare(&self, node: NodeId) -> bool {
+        let stays = |voter: &&NodeId| {
+            **voter != node
+                && self.observed.reaches(**voter)
+                && self.topology.damage(**voter) != Some(Damage::Goes)
+        };
+        let noted = self.topology.groups().map(|(_, group)| &group.voters);
+        let seen = self.observed.shards.values().map(|sight| &sight.voters);
+        let mut groups = noted.chain(seen).filter(|voters| voters.contains(&node));
+        groups.all(|voters| voters.iter().filter(stays).count() * 2 > voters.len())
     }
 
     fn running_move(&self) -> Option<Step> {

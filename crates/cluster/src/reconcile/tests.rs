@@ -163,6 +163,33 @@ fn nodes_are_welcomed_and_mourned() {
 }
 
 #[test]
+fn a_silent_node_is_given_up_only_if_its_groups_go_on_without_it() {
+    let mut topology = active(1, 3, &[None; 5]);
+    place(&mut topology, 0, &[1, 2, 3, 4, 5]);
+    place(&mut topology, 1, &[3, 4, 5]);
+    let gone =
+        |node| Some(Step::Log(Change::SetNodeState { node: NodeId(node), state: NodeState::Gone }));
+    // Nodes that are lost, and what follows. Shard 1 is not seen if it has no majority.
+    let after = |topology: &Topology, lost: &[u64], is_seen: bool| {
+        let mut observed = seen(topology, sight(3, &[3, 4, 5], &[], &[]), &[]);
+        observed.nodes.extend(lost.iter().map(|id| (NodeId(*id), NodeSight::Lost)));
+        observed.shards.retain(|_, _| is_seen);
+        next_step(topology, &observed, Limits::default())
+    };
+    assert_eq!(after(&topology, &[5], true), gone(5));
+    // Two of five are silent, which the meta group can do without: both may come back with what only they have.
+    assert_eq!(after(&topology, &[4, 5], false), None);
+    assert_eq!(after(&topology, &[2, 5], true), gone(2), "shard 1 is not on it");
+    topology.apply(&Change::note_damage(NodeId(4), Some(Damage::Goes))).unwrap();
+    assert_eq!(after(&topology, &[5], true), None, "another one was let go");
+    topology.apply(&Change::note_damage(NodeId(4), None)).unwrap();
+    // The group has other voters than noted.
+    let mut observed = seen(&topology, sight(3, &[2, 3, 4], &[], &[]), &[4]);
+    observed.nodes.insert(NodeId(2), NodeSight::Lost);
+    assert_eq!(next_step(&topology, &observed, Limits::default()), None);
+}
+
+#[test]
 fn the_group_with_the_least_to_spare_moves_first() {
     let mut topology = active(3, 3, &[None; 5]);
     (0..=3).for_each(|shard| place(&mut topology, shard, &[1, 2, 3]));

@@ -177,7 +177,15 @@ impl Member {
         let shards = around.seats.shards().ok_or(NodeError::NoCluster)?;
         let options = Arc::clone(&around.options);
         let roster = Roster::default();
-        let known = [told, stored_topology(&around.store)?, saved::read(&options.home)];
+        let stored = match stored_topology(&around.store) {
+            // Others will tell, and replace what is damaged.
+            Err(NodeError::Store(error)) if error.is_damage() || error.is_unreadable() => {
+                tracing::error!(%error, "the topology cannot be read");
+                None
+            }
+            stored => stored?,
+        };
+        let known = [told, stored, saved::read(&options.home)];
         let known = known.into_iter().flatten().max_by_key(Topology::epoch);
         if let Some(topology) = &known {
             fill(&roster, topology);
