@@ -138,6 +138,7 @@ mod tests {
     use aryavarth_cluster::{NodeSet, ReplicationFactor, ShardCount};
 
     use super::*;
+    use crate::cluster::pulse::farewell;
 
     fn newcomer(id: u64) -> NewNode {
         let address = |port: u64| format!("10.0.0.1:{port}").parse().unwrap();
@@ -207,6 +208,25 @@ mod tests {
         can_do_without(&note(3, Some(Damage::Waits)), 1).unwrap();
         let error = can_do_without(&note(2, Some(Damage::Waits)), 1).unwrap_err();
         assert!(error.to_string().contains("with damaged stores"), "{error}");
+    }
+
+    #[test]
+    fn who_was_given_up_and_is_back_stays_as_long_as_its_groups_need_it() {
+        let gone = |answering: &[u64]| {
+            let mut known = known(1..=3, answering);
+            let mut topology = Topology::clone(known.topology.as_ref().unwrap());
+            let state = NodeState::Gone;
+            topology.apply(&Change::SetNodeState { node: NodeId(1), state }).unwrap();
+            known.topology = Some(Arc::new(topology));
+            farewell(&known, NodeId(1))
+        };
+        let told = gone(&[2, 3, 4, 5]).unwrap();
+        assert!(told.contains("was given up"), "{told}");
+        // Of shard 1 a majority is there only with it.
+        assert_eq!(gone(&[3, 4, 5]), None);
+        assert_eq!(farewell(&known(1..=3, &[]), NodeId(1)), None, "it was not given up");
+        let told = farewell(&known(1..=3, &[]), NodeId(0)).unwrap();
+        assert!(told.contains("was removed"), "{told}");
     }
 
     #[test]

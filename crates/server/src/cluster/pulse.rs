@@ -130,7 +130,7 @@ impl Member {
         let peer = pulse.peer.clone();
         let mut known = self.known();
         let noted = known.topology.as_ref().and_then(|topology| topology.node(from)).cloned();
-        let mut end = known.topology.as_ref().and_then(|topology| farewell(topology, from));
+        let mut end = farewell(&known, from);
         let taken = match end {
             None => known.heard.take(from, pulse, Instant::now(), SILENCE),
             Some(_) => Taken::Ignored,
@@ -233,13 +233,16 @@ fn votes_in_meta(known: &Known, node: NodeId) -> bool {
     group.is_some_and(|group| group.voters.contains(&node))
 }
 
-/// Why a node has no place in the cluster any more.
-fn farewell(topology: &Topology, node: NodeId) -> Option<String> {
+/// Why a node has no place in the cluster any more. One that was given up and is back goes on as long as any of its
+/// groups needs what it has.
+pub(super) fn farewell(known: &Known, node: NodeId) -> Option<String> {
+    let topology = known.topology.as_ref()?;
+    let is_spared = || known.can_do_without(topology, node).is_ok();
     match topology.node(node) {
         None if node < topology.next_node() => Some(format!(
             "node {node} was removed from the cluster: empty the directory and let it join anew"
         )),
-        Some(noted) if noted.state == NodeState::Gone => Some(format!(
+        Some(noted) if noted.state == NodeState::Gone && is_spared() => Some(format!(
             "node {node} was given up, and its replicas are made anew elsewhere: empty the directory and \
              let it join anew"
         )),

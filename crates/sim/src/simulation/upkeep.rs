@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  ends: damage hides keys, and it may go ─▶ started again: it replaces itself
-//!        it was removed, or given up ──────▶ its disk is emptied, and it joins as a new node
+//!        it was removed, or given up ──────▶ its disk is emptied, if the shards do without it, and it joins as a
+//!                                            new node
 //!  waits long to be let in ────────────────▶ is told to ask somebody else
 //!  gone, and nobody can take its place ────▶ its disk is emptied, if the shards do without it
 //! ```
@@ -74,9 +75,19 @@ impl World {
     /// Has a process started again that was damaged or did not start, if that is to help.
     pub(super) fn start_again(&mut self, id: MachineId) {
         if self.replaces_itself() {
-            let off = self.random.millis(10..=AGAIN);
-            self.relieve_in(off, Relief::Start(id));
+            self.start_soon(id);
         }
+    }
+
+    fn start_soon(&mut self, id: MachineId) {
+        let off = self.random.millis(10..=AGAIN);
+        self.relieve_in(off, Relief::Start(id));
+    }
+
+    /// Whether what is on a machine that has ended is not needed any more.
+    fn is_spared(&self, id: MachineId) -> bool {
+        let known = self.directory.newest().zip(self.around.whereabouts.newest(id));
+        known.is_some_and(|(topology, node)| self.does_without(&topology, node))
     }
 
     async fn see_to_end(&mut self, id: MachineId, why: &str) {
@@ -86,7 +97,11 @@ impl World {
         }
         let was_lost = why.contains("was removed from the cluster") || why.contains("given up");
         if self.takes_for_lost() && was_lost {
-            self.begin_anew(id).await;
+            match self.is_spared(id) {
+                true => self.begin_anew(id).await,
+                // What it has may be needed, as somebody else's disk is damaged, which the cluster may not know.
+                false => self.start_soon(id),
+            }
         } else if self.rotten.contains_key(&id) && why.contains("damage hides keys") {
             self.start_again(id);
         } else {
