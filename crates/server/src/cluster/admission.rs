@@ -120,8 +120,26 @@ impl Known {
         Ok(())
     }
 
+    /// Whether a majority of each group of a node is there and intact without it: what only it and a damaged node have
+    /// would be lost.
+    pub(super) fn is_whole_without(&self, topology: &Topology, node: NodeId) -> bool {
+        let is_whole = |other: &&NodeId| {
+            let is_active = topology.node(**other).is_some_and(|n| n.state != NodeState::Gone);
+            **other != node
+                && is_active
+                && self.answers(**other)
+                && topology.damage(**other).is_none()
+        };
+        let mut groups = topology.groups().filter(|(_, group)| group.voters.contains(&node));
+        groups
+            .all(|(_, group)| group.voters.iter().filter(is_whole).count() * 2 > group.voters.len())
+    }
+
+    /// Whether a node was heard lately, be it one that was given up: as long as it speaks, it votes.
     fn answers(&self, node: NodeId) -> bool {
-        self.sights.get(&node).is_some_and(|sight| *sight == NodeSight::Reachable)
+        let sight = self.sights.get(&node);
+        let is_heard = !self.unheard.contains(&node);
+        matches!(sight, Some(NodeSight::Reachable | NodeSight::Lost)) && is_heard
     }
 }
 
@@ -135,6 +153,8 @@ pub(super) fn only_replica(node: NodeId, shard: ShardId) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use aryavarth_cluster::{NodeSet, ReplicationFactor, ShardCount};
 
     use super::*;
@@ -218,14 +238,29 @@ mod tests {
             let state = NodeState::Gone;
             topology.apply(&Change::SetNodeState { node: NodeId(1), state }).unwrap();
             known.topology = Some(Arc::new(topology));
-            farewell(&known, NodeId(1))
+            known
         };
-        let told = gone(&[2, 3, 4, 5]).unwrap();
-        assert!(told.contains("was given up"), "{told}");
+        let told = |known: &Known| farewell(known, NodeId(2), NodeId(1));
+        let all = told(&gone(&[2, 3, 4, 5])).unwrap();
+        assert!(all.contains("was given up"), "{all}");
         // Of shard 1 a majority is there only with it.
-        assert_eq!(gone(&[3, 4, 5]), None);
-        assert_eq!(farewell(&known(1..=3, &[]), NodeId(1)), None, "it was not given up");
-        let told = farewell(&known(1..=3, &[]), NodeId(0)).unwrap();
+        assert_eq!(told(&gone(&[3, 4, 5])), None);
+        // Nothing was heard of node 3 since this one started.
+        let unheard = BTreeSet::from([NodeId(3)]);
+        assert_eq!(told(&Known { unheard, ..gone(&[2, 3, 4, 5]) }), None);
+        // What it has may be damaged on node 3.
+        let mut damaged = gone(&[2, 3, 4, 5]);
+        let mut topology = Topology::clone(damaged.topology.as_ref().unwrap());
+        topology.apply(&Change::note_damage(NodeId(3), Some(Damage::Waits))).unwrap();
+        // So node 3 may go, as long as node 1 is there.
+        damaged.sights.insert(NodeId(1), NodeSight::Lost);
+        damaged.can_do_without(&topology, NodeId(3)).unwrap();
+        damaged.unheard.insert(NodeId(1));
+        damaged.can_do_without(&topology, NodeId(3)).unwrap_err();
+        damaged.topology = Some(Arc::new(topology));
+        assert_eq!(told(&damaged), None);
+        assert_eq!(told(&known(1..=3, &[])), None, "it was not given up");
+        let told = farewell(&known(1..=3, &[]), NodeId(2), NodeId(0)).unwrap();
         assert!(told.contains("was removed"), "{told}");
     }
 

@@ -10,7 +10,8 @@
 //! majority has: it keeps that some seconds ahead. The node's clock stands still at the earliest mark
 //! of the shards that it leads. A new leader raises its clock to the mark before it answers; and first, if
 //! its clock shows more than that already, the mark to its clock; and the marks of the other shards that it leads,
-//! for which it is the same clock. The price: after a failover keys expire up to [`LEAD`] early.
+//! for which it is the same clock. A leader that did not hear from a majority for so long that its mark has passed takes
+//! over anew, too, though its term goes on: meanwhile nothing kept its clock. The price: after a failover keys expire up to [`LEAD`] early.
 //!
 //! Marks are kept only while there are keys that expire. The first of them may be shown as expired by the
 //! bare clock for up to [`INTERVAL`]; losing a leader takes longer than that.
@@ -100,11 +101,12 @@ impl TimeMarks {
             return Ok(Vec::new());
         }
         // So it does not go on beyond the mark before it is looked at.
-        let others = self.seats.led().filter(|other| *other != shard);
-        let marks: Vec<_> = others.map(|other| (other, self.mark_or_none(other))).collect();
+        let mut marks = self.ready_marks();
+        marks.retain(|(other, _)| *other != shard);
         let lowest = marks.iter().map(|(_, mark)| *mark).min().unwrap_or(mark).min(mark);
         self.store.set_clock_ceiling(Some(lowest));
         let least = self.store.now().max(mark);
+        marks.retain(|(other, mark)| *mark >= least || !self.retire(*other));
         let all = marks.into_iter().chain([(shard, mark)]);
         let behind: Vec<_> = all.filter(|(_, mark)| *mark < least).collect();
         if behind.is_empty() {
@@ -124,10 +126,46 @@ impl TimeMarks {
         let (least, next) = (now.max(self.ahead(LEAST)), now.max(self.ahead(LEAD)));
         let led = self.seats.led().filter(|shard| self.mark_or_none(*shard) < least);
         self.set(led.map(|shard| (shard, next)).collect()).await;
-        let _setting = self.setting();
-        // What is not set by now keeps the clock where it is.
-        let marks = self.seats.led().map(|shard| self.mark_or_none(shard));
-        self.store.set_clock_ceiling(marks.min());
+        {
+            let _setting = self.setting();
+            // What is not set by now keeps the clock where it is, if it can still be set.
+            let mut marks = self.ready_marks();
+            let now = self.ahead(Duration::ZERO);
+            marks.retain(|(shard, mark)| *mark >= now || !self.retire(*shard));
+            self.store.set_clock_ceiling(marks.iter().map(|(_, mark)| *mark).min());
+        }
+        self.take_over_again().await;
+    }
+
+    /// The marks of the shards for which this node may answer, now or once it has heard from a majority again: a leader
+    /// that had not for a while goes on in its term.
+    fn ready_marks(&self) -> Vec<(ShardId, UnixMillis)> {
+        let shards = self.seats.shards().into_iter().flat_map(|shards| shards.shards());
+        let ready = shards.filter(|shard| self.seats.seat(*shard).is_ready());
+        ready.map(|shard| (shard, self.mark_or_none(shard))).collect()
+    }
+
+    /// Has a shard be taken over anew before it is answered for, if its mark cannot be set now: it would hold up the
+    /// clock of all others. Says whether that was so.
+    fn retire(&self, shard: ShardId) -> bool {
+        let seat = self.seats.seat(shard);
+        let has_no_lease = seat.lease().is_none();
+        if has_no_lease {
+            seat.retire();
+        }
+        has_no_lease
+    }
+
+    /// Takes over what was not answered for, as no majority was heard, and is led still.
+    async fn take_over_again(&self) {
+        let shards = self.seats.shards().into_iter().flat_map(|shards| shards.shards());
+        for shard in shards {
+            let Some(term) = self.seats.seat(shard).unready_term() else { continue };
+            match self.try_to_take_over(shard, term) {
+                Ok(behind) => self.set(behind).await,
+                Err(error) => tracing::error!(%shard, %error, "cannot lead the shard"),
+            }
+        }
     }
 
     /// A span after what the machine's clock shows. The node's own clock may be ahead of that, having been raised to

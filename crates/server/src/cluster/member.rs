@@ -11,7 +11,7 @@
 //! - A leader that is known gives way only to one of a later term.
 //! - No lock is held while anything is waited for, but the one under which changes are logged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -90,6 +90,8 @@ pub(super) struct Known {
     /// Who leads which group, and in which term.
     pub leaders: BTreeMap<ShardId, (u64, NodeId)>,
     pub sights: BTreeMap<NodeId, NodeSight>,
+    /// Those that have said nothing lately. Some of them may be shown as reachable for now, as this node has just come.
+    pub unheard: BTreeSet<NodeId>,
     pub heard: Heard,
     /// When a voter of the meta group answered last.
     pub answered: Option<Instant>,

@@ -130,7 +130,7 @@ impl Member {
         let peer = pulse.peer.clone();
         let mut known = self.known();
         let noted = known.topology.as_ref().and_then(|topology| topology.node(from)).cloned();
-        let mut end = farewell(&known, from);
+        let mut end = farewell(&known, self.id(), from);
         let taken = match end {
             None => known.heard.take(from, pulse, Instant::now(), SILENCE),
             Some(_) => Taken::Ignored,
@@ -222,8 +222,11 @@ impl Member {
             (_, sight) => sight,
         };
         let sights = topology.nodes().map(|node| (node.id, sight(node))).collect();
+        let heard = |node: &NodeId| known.heard.sight(*node, now, SILENCE) == NodeSight::Reachable;
+        let others = topology.nodes().map(|node| node.id).filter(|node| *node != self.id());
+        let unheard = others.filter(|node| !heard(node)).collect();
         let changed = known.sights != sights;
-        known.sights = sights;
+        (known.sights, known.unheard) = (sights, unheard);
         changed
     }
 }
@@ -235,9 +238,10 @@ fn votes_in_meta(known: &Known, node: NodeId) -> bool {
 
 /// Why a node has no place in the cluster any more. One that was given up and is back goes on as long as any of its
 /// groups needs what it has.
-pub(super) fn farewell(known: &Known, node: NodeId) -> Option<String> {
+pub(super) fn farewell(known: &Known, myself: NodeId, node: NodeId) -> Option<String> {
     let topology = known.topology.as_ref()?;
-    let is_spared = || known.can_do_without(topology, node).is_ok();
+    // Others are only told how nodes are, by whoever may not have heard of all of them yet.
+    let is_spared = || votes_in_meta(known, myself) && known.is_whole_without(topology, node);
     match topology.node(node) {
         None if node < topology.next_node() => Some(format!(
             "node {node} was removed from the cluster: empty the directory and let it join anew"

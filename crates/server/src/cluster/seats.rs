@@ -89,6 +89,24 @@ impl Seat {
         self.ready.store(term, Ordering::Release);
     }
 
+    /// Whether it may answer, now or once its lease is back, without becoming ready anew.
+    pub fn is_ready(&self) -> bool {
+        let ready = self.ready.load(Ordering::Acquire);
+        let in_term = |group: Group| group.leadership().borrow().term.0 == ready;
+        ready > 0 && self.group().is_some_and(in_term)
+    }
+
+    /// Has it become ready anew before it answers again.
+    pub fn retire(&self) {
+        self.ready.store(0, Ordering::Release);
+    }
+
+    /// The term in which it leads, and is not ready.
+    pub fn unready_term(&self) -> Option<u64> {
+        let term = self.group()?.lease()?.term.0;
+        (term != self.ready.load(Ordering::Acquire)).then_some(term)
+    }
+
     /// Notes that all that the leader had acknowledged by this moment of the monotonic clock is here.
     pub fn note_fresh(&self, as_of: Duration) {
         let millis = u64::try_from(as_of.as_millis()).unwrap_or(0);

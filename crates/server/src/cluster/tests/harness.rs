@@ -116,6 +116,11 @@ impl Place {
 
     pub fn start(&mut self, start: Start) -> Result<&Running, NodeError> {
         let store = KvStore::open(self.directory.path()).unwrap();
+        self.start_on(store, start)
+    }
+
+    /// The same, of a store that is open.
+    pub fn start_on(&mut self, store: KvStore, start: Start) -> Result<&Running, NodeError> {
         let (seats, views) = (Arc::<Seats>::default(), Arc::<Views>::default());
         let host = Arc::new(FakeHost { lost_after: self.lost_after, ended: Mutex::default() });
         let parts = (store.clone(), Arc::clone(&seats), views);

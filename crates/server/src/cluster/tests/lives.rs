@@ -1,14 +1,16 @@
 //! Nodes stop, die, come back, and come back elsewhere.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use aryavarth::EntryIndex;
+use aryavarth::{EntryIndex, KvStore, LOGS};
 use aryavarth_cluster::{META_GROUP, ShardId};
 
 use super::harness::{Place, eventually, found, free, replicated, settled, write};
 use crate::cluster::Start;
 use crate::cluster::messages::{Action, Order};
+use crate::cluster::reserved::TOPOLOGY;
 
 fn three() -> Vec<Place> {
     let mut places: Vec<Place> = (0..3).map(|_| Place::new()).collect();
@@ -37,6 +39,35 @@ fn all_nodes_die_and_come_back() {
     write(&all(&places), "again", "2");
     replicated(&all(&places), "k", "1");
     replicated(&all(&places), "again", "2");
+}
+
+#[test]
+fn a_node_of_which_the_record_of_the_topology_is_damaged_comes_back_and_asks_to_be_replaced() {
+    let mut places = three();
+    let running = places[2].running();
+    let topology = running.topology();
+    // As an entry it is not needed any more.
+    let group = running.seats.seat(META_GROUP).group().unwrap();
+    let applied = group.applied().unwrap().index;
+    running.node.handle().block_on(group.purge(applied)).unwrap();
+    places[2].stop();
+    let store = KvStore::open(places[2].directory.path()).unwrap();
+    // In place, as the store has it mapped.
+    for file in std::fs::read_dir(places[2].directory.path().join(LOGS)).unwrap() {
+        let path = file.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let found = bytes.windows(TOPOLOGY.len()).enumerate();
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        for (place, _) in found.filter(|(_, window)| *window == TOPOLOGY) {
+            let value = place + TOPOLOGY.len();
+            file.write_all_at(&[!bytes[value]], value as u64).unwrap();
+        }
+    }
+    assert!(store.get(TOPOLOGY).unwrap_err().is_damage());
+    let running = places[2].start_on(store, Start::Resume).unwrap();
+    assert_eq!(running.topology().nodes().len(), topology.nodes().len());
+    running.member().mending.look();
+    eventually("it may go", || places[2].running().ended());
 }
 
 #[test]
