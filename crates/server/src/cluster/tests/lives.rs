@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use aryavarth::{EntryIndex, KvStore, LOGS};
+use aryavarth::{EntryIndex, KvStore, LOGS, UnixMillis, WriteBatch};
 use aryavarth_cluster::{META_GROUP, ShardId};
+use aryavarth_replication::Basis;
 
 use super::harness::{Place, eventually, found, free, replicated, settled, write};
 use crate::cluster::Start;
 use crate::cluster::messages::{Action, Order};
-use crate::cluster::reserved::TOPOLOGY;
+use crate::cluster::reserved::{TOPOLOGY, group_of};
 
 fn three() -> Vec<Place> {
     let mut places: Vec<Place> = (0..3).map(|_| Place::new()).collect();
@@ -42,6 +43,7 @@ fn all_nodes_die_and_come_back() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "what rots is below the store")]
 fn a_node_of_which_the_record_of_the_topology_is_damaged_comes_back_and_asks_to_be_replaced() {
     let mut places = three();
     let running = places[2].running();
@@ -68,6 +70,34 @@ fn a_node_of_which_the_record_of_the_topology_is_damaged_comes_back_and_asks_to_
     assert_eq!(running.topology().nodes().len(), topology.nodes().len());
     running.member().mending.look();
     eventually("it may go", || places[2].running().ended());
+}
+
+#[test]
+fn a_leader_that_does_not_hear_from_a_majority_for_long_takes_over_anew() {
+    let mut places = three();
+    let shards = places[0].running().seats.shards().unwrap();
+    let shard = group_of(shards, b"k");
+    let leader = eventually("the shard is led", || {
+        (0..3).find(|place| places[*place].running().leads(shard))
+    });
+    let running = places[leader].running();
+    let group = running.seats.seat(shard).group().unwrap();
+    let mut batch = WriteBatch::new();
+    let deadline = UnixMillis(running.store.now().0 + 3_600_000);
+    batch.set_expiring("k", "v", deadline);
+    running.node.handle().block_on(group.propose(Arc::new(batch), Basis::Anything)).unwrap();
+    assert!(running.seats.seat(shard).is_ready());
+    let others: Vec<usize> = (0..3).filter(|place| *place != leader).collect();
+    others.iter().for_each(|place| places[*place].kill());
+    let seat = places[leader].running().seats.seat(shard);
+    let term = group.leadership().borrow().term;
+    eventually("it would have to take over", || (!seat.is_ready()).then_some(()));
+    assert_eq!(group.leadership().borrow().term, term, "it is another term");
+    for place in others {
+        places[place].start(Start::Resume).unwrap();
+    }
+    settled(&all(&places), 3, 3);
+    replicated(&all(&places), "k", "v");
 }
 
 #[test]
