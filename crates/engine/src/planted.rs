@@ -32,13 +32,11 @@ pub enum Planted {
     ClockNotTakenOver,
     /// A follower answers before it has applied what its leader has acknowledged.
     FollowerDoesNotWait,
-    /// A replica that comes back empty votes for whom its predecessor would have refused.
-    PledgeForgotten,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 13] = [
+    pub const ALL: [Planted; 12] = [
         Planted::AckBeforeSync,
         Planted::CommitMiscounted,
         Planted::AppliedBeforeCommitted,
@@ -51,7 +49,6 @@ impl Planted {
         Planted::CheckpointPanics,
         Planted::ClockNotTakenOver,
         Planted::FollowerDoesNotWait,
-        Planted::PledgeForgotten,
     ];
 }
 

@@ -19,10 +19,6 @@ type VoteRequest = openraft::raft::VoteRequest<TypeConfig>;
 
 /// Whether the predecessor would have refused its vote.
 pub(crate) fn forbids(pledge: &Pledge, request: &VoteRequest) -> bool {
-    #[cfg(feature = "simulation")]
-    if aryavarth::planted::is_planted(aryavarth::planted::Planted::PledgeForgotten) {
-        return false;
-    }
     let given = vote::decode(&pledge.vote);
     let candidate = &request.vote.leader_id;
     let voted = given.is_some_and(|given| {

@@ -31,13 +31,11 @@ fn what_must_hold_holds() {
 fn bound(bug: Planted) -> u64 {
     match bug {
         Planted::AckBeforeSync | Planted::AppliedBeforeCommitted => 3,
-        Planted::CheckpointPanics
-        | Planted::CommitMiscounted
-        | Planted::PurgeTooEarly
-        | Planted::StaleOverlay => 10,
-        Planted::FollowerDoesNotWait | Planted::ReadBeforeReady | Planted::SnapshotWithoutTail => {
-            20
-        }
+        Planted::CheckpointPanics | Planted::CommitMiscounted | Planted::PurgeTooEarly => 10,
+        Planted::FollowerDoesNotWait
+        | Planted::ReadBeforeReady
+        | Planted::SnapshotWithoutTail
+        | Planted::StaleOverlay => 20,
         Planted::ClockNotTakenOver => 100,
         Planted::LeaseOnStoppingClock => 400,
         Planted::TruncationForgotten => 450,
