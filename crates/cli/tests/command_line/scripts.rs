@@ -12,35 +12,13 @@
 //! directory is shown as `DIR`. `UPDATE=1 cargo test` writes what is printed now into the scripts:
 //! review the difference.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 #[test]
 fn scripts_print_what_they_say() {
-    let mut scripts: Vec<PathBuf> = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/scripts")
-        .read_dir()
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
-        .collect();
-    scripts.sort();
-    assert!(!scripts.is_empty());
-    let mut wrong = Vec::new();
-    for path in scripts {
-        let expected = fs::read_to_string(&path).unwrap();
-        let actual = run(&expected);
-        if actual == expected {
-            continue;
-        }
-        if std::env::var_os("UPDATE").is_some_and(|update| update == "1") {
-            fs::write(&path, &actual).unwrap();
-        } else {
-            wrong.push(format!("{}: {}", path.display(), first_difference(&expected, &actual)));
-        }
-    }
-    assert!(wrong.is_empty(), "{}\nreview with UPDATE=1 and git diff", wrong.join("\n"));
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
+    aryavarth_script::check(&scripts, run);
 }
 
 /// The script with what its commands print now.
@@ -88,16 +66,4 @@ fn shell(command: &str, directory: &Path) -> String {
 fn unmistakable(line: &str) -> &str {
     assert!(!line.starts_with('#') && !line.starts_with("$ "), "looks like the script: {line}");
     if line.is_empty() { "[blank]" } else { line }
-}
-
-fn first_difference(expected: &str, actual: &str) -> String {
-    let (mut expected, mut actual) = (expected.lines(), actual.lines());
-    for number in 1.. {
-        let (wanted, got) = (expected.next(), actual.next());
-        if wanted != got {
-            let [wanted, got] = [wanted, got].map(|line| line.unwrap_or("(the end)"));
-            return format!("line {number}\n  expected: {wanted}\n  actual:   {got}");
-        }
-    }
-    unreachable!("called with different texts")
 }

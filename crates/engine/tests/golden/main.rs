@@ -21,37 +21,14 @@ mod replicated;
 mod session;
 mod show;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use session::Session;
 
 #[test]
 fn scripts_print_what_they_say() {
-    let mut scripts: Vec<PathBuf> = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/scripts")
-        .read_dir()
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
-        .collect();
-    scripts.sort();
-    assert!(!scripts.is_empty());
-    let update = std::env::var_os("UPDATE").is_some_and(|update| update == "1");
-    let mut wrong = Vec::new();
-    for path in scripts {
-        let expected = fs::read_to_string(&path).unwrap();
-        let actual = run(&expected);
-        if actual == expected {
-            continue;
-        }
-        if update {
-            fs::write(&path, &actual).unwrap();
-        } else {
-            wrong.push(format!("{}: {}", path.display(), first_difference(&expected, &actual)));
-        }
-    }
-    assert!(wrong.is_empty(), "{}\nreview with UPDATE=1 and git diff", wrong.join("\n"));
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
+    aryavarth_script::check(&scripts, run);
 }
 
 /// The script with what its commands print now.
@@ -76,16 +53,4 @@ fn run(script: &str) -> String {
         blocks.push(actual.join("\n"));
     }
     blocks.join("\n\n") + "\n"
-}
-
-fn first_difference(expected: &str, actual: &str) -> String {
-    let pairs = expected.lines().zip(actual.lines()).enumerate();
-    match pairs.into_iter().find(|(_, (expected, actual))| expected != actual) {
-        Some((line, (expected, actual))) => {
-            format!("line {}: expected {expected:?}, got {actual:?}", line + 1)
-        }
-        None => {
-            format!("{} lines expected, got {}", expected.lines().count(), actual.lines().count())
-        }
-    }
 }

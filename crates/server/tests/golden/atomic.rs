@@ -1,6 +1,8 @@
 //! What reads several keys sees them at one moment, whoever writes meanwhile.
 
-use crate::client::{Client, Reply};
+use aryavarth_script::Reply;
+
+use crate::client::Client;
 use crate::host::Host;
 
 fn words(words: &[&[u8]]) -> Vec<Vec<u8>> {

@@ -5,45 +5,14 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use aryavarth_script::Reply;
+
 /// How long a reply may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Silence after which raw replies are taken to be all there are.
 const QUIET: Duration = Duration::from_millis(250);
 /// How long raw bytes may go unanswered.
 const UNANSWERED: Duration = Duration::from_millis(500);
-
-/// A reply.
-#[derive(Debug)]
-pub enum Reply {
-    /// A word of the server's.
-    Simple(String),
-    /// An error.
-    Error(String),
-    /// A number.
-    Integer(i64),
-    /// Bytes.
-    Bulk(Vec<u8>),
-    /// Text for people, with its format.
-    Verbatim(String),
-    /// Nothing.
-    Null,
-    /// A number with a fraction, as it came.
-    Double(String),
-    /// Yes or no.
-    Boolean(bool),
-    /// Replies in order.
-    Array(Vec<Reply>),
-    /// Replies in no order.
-    Set(Vec<Reply>),
-    /// Keys and values in turn.
-    Map(Vec<Reply>),
-    /// What came without being asked for.
-    Push(Vec<Reply>),
-    /// The server closed the connection.
-    Closed,
-    /// Nothing came.
-    Silence,
-}
 
 /// A connection.
 pub struct Client {
@@ -66,13 +35,7 @@ impl Client {
 
     /// Sends a request and waits for the reply.
     pub fn call(&mut self, words: &[Vec<u8>]) -> Reply {
-        let mut request = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            request.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-            request.extend_from_slice(word);
-            request.extend_from_slice(b"\r\n");
-        }
-        self.send(&request);
+        self.send(&aryavarth_script::request(words));
         self.reply()
     }
 
@@ -83,10 +46,15 @@ impl Client {
 
     /// The next reply.
     pub fn reply(&mut self) -> Reply {
-        match self.parse() {
-            Ok(reply) => reply,
-            Err(Missing::Closed) => Reply::Closed,
-            Err(Missing::Silence) => Reply::Silence,
+        loop {
+            if let Some(reply) = aryavarth_script::take(&mut self.input) {
+                return reply;
+            }
+            match self.receive(PATIENCE) {
+                Ok(()) => {}
+                Err(Missing::Closed) => return Reply::Closed,
+                Err(Missing::Silence) => return Reply::Silence,
+            }
         }
     }
 
@@ -118,52 +86,5 @@ impl Client {
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
             Err(_) => Err(Missing::Closed),
         }
-    }
-
-    fn line(&mut self) -> Result<String, Missing> {
-        loop {
-            if let Some(end) = self.input.windows(2).position(|pair| pair == b"\r\n") {
-                let line = self.input.drain(..end + 2).take(end).collect::<Vec<u8>>();
-                return Ok(String::from_utf8_lossy(&line).into_owned());
-            }
-            self.receive(PATIENCE)?;
-        }
-    }
-
-    fn bytes(&mut self, length: usize) -> Result<Vec<u8>, Missing> {
-        while self.input.len() < length + 2 {
-            self.receive(PATIENCE)?;
-        }
-        let bytes = self.input.drain(..length + 2).take(length).collect();
-        Ok(bytes)
-    }
-
-    fn parse(&mut self) -> Result<Reply, Missing> {
-        let line = self.line()?;
-        let (kind, rest) = line.split_at(1);
-        let number = || rest.parse::<i64>().unwrap_or_else(|_| panic!("no number: {line:?}"));
-        Ok(match kind {
-            "+" => Reply::Simple(rest.to_owned()),
-            "-" => Reply::Error(rest.to_owned()),
-            ":" => Reply::Integer(number()),
-            "$" | "*" if number() < 0 => Reply::Null,
-            "$" => Reply::Bulk(self.bytes(number() as usize)?),
-            "=" => {
-                let text = self.bytes(number() as usize)?;
-                Reply::Verbatim(String::from_utf8_lossy(&text).into_owned())
-            }
-            "_" => Reply::Null,
-            "," => Reply::Double(rest.to_owned()),
-            "#" => Reply::Boolean(rest == "t"),
-            "*" => Reply::Array(self.several(number())?),
-            "~" => Reply::Set(self.several(number())?),
-            "%" => Reply::Map(self.several(2 * number())?),
-            ">" => Reply::Push(self.several(number())?),
-            _ => panic!("no reply: {line:?}"),
-        })
-    }
-
-    fn several(&mut self, count: i64) -> Result<Vec<Reply>, Missing> {
-        (0..count).map(|_| self.parse()).collect()
     }
 }

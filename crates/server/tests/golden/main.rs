@@ -29,86 +29,17 @@
 //! `UPDATE=1 cargo test -p aryavarth-server --test golden` writes what is answered now into the
 //! scripts: review the difference. `ONLY=name` runs the scripts whose names hold that.
 
-// The scripts are files of the real machine.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod atomic;
 mod client;
 mod host;
-mod pattern;
 mod script;
-mod show;
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// Scripts run at the same time.
-const THREADS: usize = 4;
-
-/// What becomes of a script that is answered otherwise.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Update {
-    Compare,
-    Write,
-}
+use std::path::Path;
 
 #[test]
 fn scripts_are_answered_as_they_say() {
-    let only = std::env::var("ONLY").unwrap_or_default();
-    let mut scripts: Vec<PathBuf> = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/scripts")
-        .read_dir()
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
-        .filter(|path| path.file_stem().unwrap().to_string_lossy().contains(&only))
-        .collect();
-    scripts.sort();
-    assert!(!scripts.is_empty());
-    let update = match std::env::var("UPDATE").as_deref() {
-        Ok("1") => Update::Write,
-        _ => Update::Compare,
-    };
-    let wrong = check_all(&scripts, update);
-    assert!(wrong.is_empty(), "{}\nreview with UPDATE=1 and git diff", wrong.join("\n"));
-}
-
-/// Runs the scripts, a few at a time: they sleep a good deal. Tells what is wrong.
-fn check_all(scripts: &[PathBuf], update: Update) -> Vec<String> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let paths = std::iter::from_fn(|| scripts.get(next.fetch_add(1, Ordering::Relaxed)));
-        paths.filter_map(|path| check(path, update)).collect::<Vec<_>>()
-    };
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-    })
-}
-
-/// Runs a script; tells what is wrong.
-fn check(path: &Path, update: Update) -> Option<String> {
-    let expected = fs::read_to_string(path).unwrap();
-    let actual = script::run(&expected);
-    if actual == expected {
-        return None;
-    }
-    if update == Update::Write {
-        fs::write(path, &actual).unwrap();
-        return None;
-    }
-    Some(format!("{}: {}", path.display(), first_difference(&expected, &actual)))
-}
-
-fn first_difference(expected: &str, actual: &str) -> String {
-    let pairs = expected.lines().zip(actual.lines()).enumerate();
-    match pairs.into_iter().find(|(_, (expected, actual))| expected != actual) {
-        Some((line, (expected, actual))) => {
-            format!("line {}: expected {expected:?}, got {actual:?}", line + 1)
-        }
-        None => {
-            format!("{} lines expected, got {}", expected.lines().count(), actual.lines().count())
-        }
-    }
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
+    aryavarth_script::check(&scripts, script::run);
 }

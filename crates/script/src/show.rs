@@ -1,6 +1,6 @@
 //! Replies and bytes as `redis-cli` shows them on a terminal.
 
-use crate::client::Reply;
+use crate::reply::Reply;
 
 /// A reply in lines, each with its end.
 pub fn reply(reply: &Reply) -> String {
