@@ -169,10 +169,9 @@ impl<'v> RedisView<'v> {
     /// The text of `CLUSTER INFO`.
     pub fn info_text(&self) -> String {
         let shards = self.topology.shards();
-        let led = |shard: &ShardId| self.leaders.contains_key(shard);
         let ok: usize = shards
             .shards()
-            .filter(led)
+            .filter(|shard| self.is_served(*shard))
             .filter_map(|shard| shards.slots_of(shard))
             .map(|s| s.len())
             .sum();
@@ -282,6 +281,20 @@ impl<'v> RedisView<'v> {
 
     fn is_reachable(&self, id: NodeId) -> bool {
         self.topology.node(id).is_some_and(|node| self.health(node) == NodeSight::Reachable)
+    }
+
+    /// Whether a shard can be written to, as far as this node sees: it has a leader, and with it a majority.
+    fn is_served(&self, shard: ShardId) -> bool {
+        let is_reachable = |id: &NodeId| {
+            let node = self.topology.node(*id);
+            node.is_some_and(|node| self.health(node) == NodeSight::Reachable)
+        };
+        let leader = self.leaders.get(&shard);
+        leader.is_some_and(is_reachable)
+            && self.topology.replicas(shard).is_some_and(|group| {
+                let reachable = group.voters.iter().filter(|id| is_reachable(id)).count();
+                2 * reachable > group.voters.len()
+            })
     }
 
     fn health(&self, node: &Node) -> NodeSight {
