@@ -121,6 +121,17 @@ impl Settings {
         }
     }
 
+    /// Nothing that goes on by itself.
+    pub fn quiet() -> Settings {
+        Settings {
+            log_keep: 10_000,
+            scrub_period: 0,
+            routing: Routing::Redirect,
+            on_damage: OnDamage::Stop,
+            lost_after: 0,
+        }
+    }
+
     fn config(self, random: &mut Random) -> Config {
         let mut config = Config::default();
         (config.cluster, config.io_threads) = (Switch::Yes, 1);

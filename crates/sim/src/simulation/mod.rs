@@ -24,6 +24,7 @@ mod operator;
 mod random;
 mod reply;
 mod rot;
+mod stage;
 mod talk;
 mod trace;
 mod upkeep;
@@ -37,6 +38,8 @@ use std::sync::Once;
 
 use aryavarth::planted::{Planted, plant};
 
+pub use machine::MachineId;
+pub use stage::{Nothing, Plan, Stage};
 pub use trace::Events;
 use world::World;
 
