@@ -15,10 +15,10 @@ use std::collections::BTreeMap;
 
 use aryavarth::UnixMillis;
 use aryavarth_check::{Answer, Request};
+use aryavarth_script::Reply;
 
 use super::history::Call;
 use super::random::Random;
-use super::reply::Reply;
 use super::talk::{Command, Refused, command};
 
 /// How far marks may put a node's clock ahead of all machines' clocks, in milliseconds.
@@ -106,20 +106,18 @@ pub fn answer(request: Request, replies: &[Reply]) -> Result<(Answer, Option<Dea
     };
     let is_ok = |reply: &Reply| *reply == Reply::Simple("OK".into());
     let answer = match (request, said, deadline) {
-        (Request::Read, [Reply::Bulk(None)], None) => Answer::Value(None),
-        (Request::Read, [Reply::Bulk(Some(value))], Some(_)) => {
+        (Request::Read, [Reply::Null], None) => Answer::Value(None),
+        (Request::Read, [Reply::Bulk(value)], Some(_)) => {
             let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
             Answer::Value(Some(number.ok_or_else(wrong)?))
         }
         (Request::Set(_), [ok], Some(Deadline::At(_))) if is_ok(ok) => Answer::Done,
         (Request::Claim(_), [ok], Some(Deadline::At(_))) if is_ok(ok) => Answer::Claimed(true),
-        (Request::Claim(_), [Reply::Bulk(None)], Some(_)) => Answer::Claimed(false),
+        (Request::Claim(_), [Reply::Null], Some(_)) => Answer::Claimed(false),
         (Request::Replace(_), [ok, Reply::Integer(0 | 1)], Some(_)) if is_ok(ok) => {
             Answer::Replaced(true)
         }
-        (Request::Replace(_), [Reply::Bulk(None), Reply::Integer(0)], None) => {
-            Answer::Replaced(false)
-        }
+        (Request::Replace(_), [Reply::Null, Reply::Integer(0)], None) => Answer::Replaced(false),
         (Request::Remove, [Reply::Integer(removed @ (0 | 1))], None) => {
             Answer::Removed(*removed == 1)
         }

@@ -22,7 +22,6 @@ mod machine;
 mod nemesis;
 mod operator;
 mod random;
-mod reply;
 mod rot;
 mod stage;
 mod talk;

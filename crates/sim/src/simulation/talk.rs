@@ -12,12 +12,12 @@ use std::time::Duration;
 use aryavarth_check::{Answer, Request};
 use aryavarth_cluster::{ShardCount, Slot};
 use aryavarth_replication::ShardId;
+use aryavarth_script::{self as script, Reply};
 use aryavarth_server::simulation::{ClientEnd, SimServer};
 
 use super::expiry::{self, Deadline, Terms};
 use super::machine::MachineId;
 use super::random::Random;
-use super::reply::{self, Reply};
 
 /// Why a client is told nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,36 +149,26 @@ impl Connection {
     }
 
     /// Sends commands, and waits for all replies.
-    async fn ask(&mut self, commands: &[Command]) -> Result<Result<Vec<Reply>, String>, Closed> {
-        let mut bytes = Vec::new();
-        for words in commands {
-            bytes.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
-            for word in words {
-                bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-                bytes.extend_from_slice(word);
-                bytes.extend_from_slice(b"\r\n");
-            }
-        }
-        self.end.send(&bytes);
+    async fn ask(&mut self, commands: &[Command]) -> Result<Vec<Reply>, Closed> {
+        self.end
+            .send(&commands.iter().flat_map(|words| script::request(words)).collect::<Vec<_>>());
         let mut replies = Vec::new();
         while replies.len() < commands.len() {
-            match reply::take(&mut self.received) {
-                Ok(Some(reply)) => replies.push(reply),
-                Ok(None) => {
+            match script::take(&mut self.received) {
+                Some(reply) => replies.push(reply),
+                None => {
                     let more = self.end.receive().await.ok_or(Closed)?;
                     self.received.extend_from_slice(&more);
                 }
-                Err(wrong) => return Ok(Err(wrong)),
             }
         }
-        Ok(Ok(replies))
+        Ok(replies)
     }
 
     /// Sends commands of which the last one decides.
     async fn decide(&mut self, request: Request, commands: &[Command]) -> Result<Reply, Refused> {
-        let replies = self.ask(commands).await.map_err(|Closed| doubt(request))?;
-        let mut replies = replies.map_err(Refused::Wrong)?;
-        let last = replies.pop().unwrap_or(Reply::Bulk(None));
+        let mut replies = self.ask(commands).await.map_err(|Closed| doubt(request))?;
+        let last = replies.pop().unwrap_or(Reply::Null);
         let first = replies.iter().find_map(|reply| match reply {
             Reply::Error(text) => Some(text.clone()),
             _ => None,
@@ -190,7 +180,7 @@ impl Connection {
             }
             (Reply::Error(text), _) => Err(refusal(&text)),
             (last, None) => Ok(last),
-            (Reply::Array(Some(done)), Some(first)) if ends_transaction(commands) => {
+            (Reply::Array(done), Some(first)) if ends_transaction(commands) => {
                 Err(Refused::Wrong(format!("{first}, and yet {done:?}")))
             }
             (_, Some(first)) => Err(refusal(&first)),
@@ -222,7 +212,7 @@ impl Connection {
         let is_transaction = commands.len() > 1;
         let reply = self.decide(request, &commands).await?;
         let answers = match reply {
-            Reply::Array(Some(parts)) if is_transaction => parts,
+            Reply::Array(parts) if is_transaction => parts,
             reply if !is_transaction => vec![reply],
             reply => return Err(Refused::Wrong(format!("{request:?}: {reply:?}"))),
         };
@@ -257,7 +247,7 @@ impl Connection {
     ) -> Result<Told, Refused> {
         let commands = expiry::commands(&subject.name, request, terms);
         let reply = self.decide(request, &commands).await?;
-        let Reply::Array(Some(replies)) = reply else {
+        let Reply::Array(replies) = reply else {
             return Err(Refused::Wrong(format!("{request:?}: {reply:?}")));
         };
         if let Some(Reply::Error(text)) = replies.iter().find(|one| matches!(one, Reply::Error(_)))
@@ -286,8 +276,8 @@ impl Connection {
         let sum = before.unwrap_or(0).wrapping_add(more);
         let request = Request::Set(sum);
         match self.decide(request, &commands(subject, request, true)).await? {
-            Reply::Array(Some(_)) => Ok(Answer::Sum(sum)),
-            Reply::Array(None) => Err(Refused::NotNow),
+            Reply::Array(_) => Ok(Answer::Sum(sum)),
+            Reply::Null => Err(Refused::NotNow),
             reply => Err(Refused::Wrong(format!("EXEC: {reply:?}"))),
         }
     }
@@ -338,7 +328,7 @@ fn answer(subject: &Subject, request: Request, replies: &[Reply]) -> Result<Answ
     let wrong = || Refused::Wrong(format!("{request:?} of {:?}: {replies:?}", subject.keys));
     // Both of a pair are told at once.
     let replies = match replies {
-        [Reply::Array(Some(parts))] => parts,
+        [Reply::Array(parts)] => parts,
         replies => replies,
     };
     let mut answers = replies.iter().map(|reply| one(subject, request, reply));
@@ -349,8 +339,8 @@ fn answer(subject: &Subject, request: Request, replies: &[Reply]) -> Result<Answ
 fn one(subject: &Subject, request: Request, reply: &Reply) -> Option<Answer> {
     let pair = i64::try_from(subject.keys.len()).ok()?;
     Some(match (request, reply) {
-        (Request::Read, Reply::Bulk(None)) => Answer::Value(None),
-        (Request::Read, Reply::Bulk(Some(value))) => {
+        (Request::Read, Reply::Null) => Answer::Value(None),
+        (Request::Read, Reply::Bulk(value)) => {
             Answer::Value(Some(std::str::from_utf8(value).ok()?.parse().ok()?))
         }
         (Request::Set(_), Reply::Simple(ok)) if ok == "OK" => Answer::Done,
@@ -358,7 +348,7 @@ fn one(subject: &Subject, request: Request, reply: &Reply) -> Option<Answer> {
         (Request::Remove, Reply::Integer(0)) => Answer::Removed(false),
         (Request::Remove, Reply::Integer(count)) if *count == pair => Answer::Removed(true),
         (Request::Claim(_), Reply::Simple(ok)) if ok == "OK" => Answer::Claimed(true),
-        (Request::Claim(_), Reply::Bulk(None) | Reply::Integer(0)) => Answer::Claimed(false),
+        (Request::Claim(_), Reply::Null | Reply::Integer(0)) => Answer::Claimed(false),
         (Request::Claim(_), Reply::Integer(1)) => Answer::Claimed(true),
         _ => return None,
     })
