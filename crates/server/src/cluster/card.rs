@@ -72,6 +72,8 @@ pub enum Phase {
         former: NodeId,
         /// Whose incarnation was this.
         incarnation: Incarnation,
+        /// And whose store held this, should it have to go on as what it was.
+        replicas: Holding,
     },
 }
 
@@ -170,12 +172,13 @@ impl Written {
                 written.shards = Some(shards.get());
                 written.holds = Some(replicas);
             }
-            Phase::Replacing { cluster, shards, former, incarnation } => {
+            Phase::Replacing { cluster, shards, former, incarnation, replicas } => {
                 written.phase = "replacing".to_owned();
                 written.cluster = Some(cluster.to_string());
                 written.node = Some(former.0);
                 written.shards = Some(shards.get());
                 written.former_incarnation = Some(incarnation.to_string());
+                written.holds = Some(replicas);
             }
         }
         written
@@ -204,6 +207,8 @@ impl Written {
                 shards: shards()?,
                 former: node()?,
                 incarnation: Incarnation(number(self.former_incarnation.as_deref()?)?),
+                // Not every card says so; what is assumed then is never wrong.
+                replicas: self.holds.unwrap_or(Holding::Damaged),
             },
             _ => return None,
         };
@@ -240,6 +245,7 @@ mod tests {
                 shards,
                 former: NodeId(3),
                 incarnation: Incarnation(0xfade),
+                replicas: Holding::Replicas,
             },
         ]
         .map(|phase| Card { incarnation, phase })
@@ -253,6 +259,17 @@ mod tests {
             card.write(&home).unwrap();
             assert_eq!(Card::read(&home).unwrap(), Some(card));
         }
+    }
+
+    #[test]
+    fn a_card_that_does_not_say_what_was_held_counts_as_damaged() {
+        let home = home();
+        let text = "format = 1\nphase = \"replacing\"\nincarnation = \"1\"\ncluster = \"7\"\nnode = 3\nshards = 16\n\
+                    former_incarnation = \"2\"\n";
+        home.replace(FILE, text.as_bytes()).unwrap();
+        let phase = Card::read(&home).unwrap().unwrap().phase;
+        let Phase::Replacing { replicas, .. } = phase else { panic!("{phase:?}") };
+        assert_eq!(replicas, Holding::Damaged);
     }
 
     #[test]

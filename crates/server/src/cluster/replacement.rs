@@ -25,7 +25,7 @@ use aryavarth::{KvStore, LOGS, Options};
 use aryavarth_cluster::{Incarnation, NodeId, ShardId, Topology};
 
 use super::admission::only_replica;
-use super::card::{Card, FILE, Holding, Phase};
+use super::card::{Card, FILE, Phase};
 use super::error::NodeError;
 use super::home::Home;
 use super::messages::Former;
@@ -74,10 +74,10 @@ pub(crate) async fn open_or_replace(
 
 /// The card that a directory had before it was noted that it is to become another node; none if it was not.
 fn former(card: Card) -> Option<Card> {
-    let Phase::Replacing { cluster, shards, former: node, incarnation } = card.phase else {
+    let Phase::Replacing { cluster, shards, former: node, incarnation, replicas } = card.phase
+    else {
         return None;
     };
-    let replicas = Holding::Replicas;
     Some(Card { incarnation, phase: Phase::Member { cluster, node, shards, replicas } })
 }
 
@@ -86,7 +86,7 @@ fn former(card: Card) -> Option<Card> {
 /// # Errors
 /// [`NodeError::Refused`] if it cannot; then nothing has changed.
 pub(super) fn prepare(home: &Home, card: Card, topology: &Topology) -> Result<Card, NodeError> {
-    let Phase::Member { cluster, node, shards, .. } = card.phase else {
+    let Phase::Member { cluster, node, shards, replicas } = card.phase else {
         return Err(NodeError::NoCluster);
     };
     if let Some(shard) = alone(topology, node) {
@@ -94,7 +94,7 @@ pub(super) fn prepare(home: &Home, card: Card, topology: &Topology) -> Result<Ca
     }
     let incarnation = Incarnation(home.draw());
     let former = card.incarnation;
-    let phase = Phase::Replacing { cluster, shards, former: node, incarnation: former };
+    let phase = Phase::Replacing { cluster, shards, former: node, incarnation: former, replicas };
     let card = Card { incarnation, phase };
     card.write(home)?;
     Ok(card)
@@ -190,14 +190,40 @@ fn put_aside(home: &Home, node: NodeId, card: &Card) -> Result<(), NodeError> {
 
 #[cfg(test)]
 mod tests {
-    use aryavarth_cluster::{Change, ClusterId, NewNode, ReplicationFactor, ShardCount};
+    use std::sync::Arc;
+
+    use aryavarth::disk::sim::SimDisk;
+    use aryavarth_cluster::{Change, ClusterId, NewNode, NodeSet, ReplicationFactor, ShardCount};
 
     use super::*;
+    use crate::cluster::card::Holding;
 
     fn node(id: u64) -> NewNode {
         let address = |port: u64| format!("10.0.0.{id}:{port}").parse().unwrap();
         let (client, peer) = (address(6379), address(16379));
         NewNode { id: NodeId(id), incarnation: Incarnation(id), client, peer, zone: None }
+    }
+
+    #[test]
+    fn who_goes_on_after_all_is_what_it_was_and_knows_of_its_damage() {
+        let home = Home::on(Arc::new(SimDisk::new()), "/node");
+        home.disk().create_directory(home.directory()).unwrap();
+        let shards = ShardCount::new(2).unwrap();
+        let mut known = Topology::found(ClusterId(7), shards, ReplicationFactor::Three, node(1));
+        let voters = (1..=3).map(NodeId).collect();
+        for id in 2..=3 {
+            known.apply(&Change::AddNode(node(id))).unwrap();
+        }
+        for shard in known.shards().groups() {
+            known.apply(&Change::AdoptVoters { shard, voters: NodeSet::clone(&voters) }).unwrap();
+        }
+        for replicas in [Holding::Replicas, Holding::Damaged] {
+            let phase = Phase::Member { cluster: ClusterId(7), node: NodeId(1), shards, replicas };
+            let before = Card { incarnation: Incarnation(1), phase };
+            let card = prepare(&home, before, &known).unwrap();
+            assert_ne!(card.incarnation, before.incarnation);
+            assert_eq!(Card::read(&home).unwrap().and_then(former), Some(before));
+        }
     }
 
     #[test]
