@@ -118,7 +118,16 @@ fn two_processes_are_not_one_node() {
     };
     elsewhere.apply(&moved).unwrap();
     crate::cluster::saved::write(&twin.home(), &elsewhere);
-    let why = refused(&mut twin, Start::Resume);
+    let started = twin.start(Start::Resume).map(drop);
+    // Who was there first stays; but on a busy machine it may have been silent for so long that it counts as gone.
+    let ended = || [&second, &twin].map(|place| place.running().ended()).into_iter().flatten();
+    let why = match started {
+        Ok(()) => {
+            let why = eventually("one of them is refused", || ended().next());
+            assert_eq!(ended().count(), 1, "both are refused");
+            why
+        }
+        Err(error) => error.to_string(),
+    };
     assert!(why.contains("another process"), "{why}");
-    assert_eq!(second.running().ended(), None, "who was there first stays");
 }
