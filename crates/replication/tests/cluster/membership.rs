@@ -151,10 +151,13 @@ async fn a_change_that_a_leader_left_half_done_is_finished_by_the_next_one() {
         (status.changing, members)
     };
     let half_done: BTreeSet<NodeId> = voters.iter().copied().chain([leaving.id()]).collect();
-    assert_eq!(standing(), (true, half_done));
+    let is_half_done = || (standing() == (true, half_done.clone())).then_some(());
+    eventually(is_half_done).await.unwrap_or_else(|| panic!("{:?}", standing()));
     let group = next.group();
     next.run(async move { group.finish_change().await }).await.unwrap();
-    assert_eq!(standing(), (false, voters));
+    // What is shown of a group follows what it does.
+    let is_whole = || (standing() == (false, voters.clone())).then_some(());
+    eventually(is_whole).await.unwrap_or_else(|| panic!("{:?}", standing()));
     let group = next.group();
     next.run(async move { group.finish_change().await }).await.expect("nothing is left to do");
 }
