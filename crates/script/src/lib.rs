@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Which lines are commands and what they mean is the matter of each crate. What is here they have in common:
-//! [`check`] goes over the files, [`words`] reads a line as `redis-cli` does, [`take`] and [`show`] turn bytes of the
+//! [`check`] goes over the files, [`steps`] over lines and what they get, [`words`] reads a line as `redis-cli` does, [`take`] and [`show`] turn bytes of the
 //! protocol into the lines that it prints, and [`merged`] leaves a script's patterns where they still match.
 //!
 //! `UPDATE=1 cargo test` writes what they get now into the scripts: review the difference. `ONLY=name` runs the
@@ -17,9 +17,11 @@ mod files;
 mod pattern;
 mod reply;
 pub mod show;
+mod steps;
 mod words;
 
 pub use files::check;
 pub use pattern::merged;
 pub use reply::{Reply, request, take};
+pub use steps::steps;
 pub use words::{unescaped, words};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aryavarth_script::{merged, show, unescaped, words};
+use aryavarth_script::{merged, show, steps, unescaped, words};
 
 use crate::client::Client;
 use crate::host::Host;
@@ -21,30 +21,13 @@ struct Session {
 pub fn run(script: &str) -> String {
     let mut session =
         Session { host: Host::new(), clients: HashMap::new(), current: FIRST.to_owned() };
-    let mut out = String::new();
-    let mut lines = script.lines().peekable();
-    while let Some(line) = lines.next() {
-        out += &format!("{line}\n");
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let mut expected = Vec::new();
-        while let Some(reply) = lines.next_if(|line| is_reply(line)) {
-            expected.push(reply);
-        }
+    let out = steps(script, &['>', '@', '!'], |line, expected| {
         let actual = session.perform(line);
-        let actual = actual.lines().collect::<Vec<_>>();
-        for line in merged(&expected, &actual) {
-            out += &format!("{line}\n");
-        }
-    }
+        merged(expected, &actual.lines().collect::<Vec<_>>())
+    });
     session.clients.clear();
     session.host.stop();
     out
-}
-
-fn is_reply(line: &str) -> bool {
-    !line.is_empty() && !line.starts_with(['>', '#', '@', '!'])
 }
 
 impl Session {

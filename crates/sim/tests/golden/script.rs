@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aryavarth::disk::sim::CrashPlan;
 use aryavarth_cluster::{ReplicationFactor, ShardCount};
-use aryavarth_script::{Reply, merged, request, show, take, words};
+use aryavarth_script::{Reply, merged, request, show, steps, take, words};
 use aryavarth_server::cluster::Wish;
 use aryavarth_server::config::Routing;
 use aryavarth_server::simulation::ClientEnd;
@@ -37,28 +37,12 @@ pub fn run(script: &str) -> String {
     };
     let mut session =
         Session { plan, stage: None, connections: BTreeMap::new(), current: "1".to_owned() };
-    let mut out = String::new();
-    let mut lines = script.lines().peekable();
-    while let Some(line) = lines.next() {
-        out += &format!("{line}\n");
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let mut expected = Vec::new();
-        while let Some(reply) = lines.next_if(|line| is_reply(line)) {
-            expected.push(reply);
-        }
-        for line in session.follow(line, &expected) {
-            out += &format!("{line}\n");
-        }
+    steps(script, &['>', '@', '!', '~'], |line, expected| {
+        let got = session.follow(line, expected);
         let violation = session.stage.as_ref().and_then(Stage::violation);
         assert_eq!(violation, None, "after {line:?}");
-    }
-    out
-}
-
-fn is_reply(line: &str) -> bool {
-    !line.is_empty() && !line.starts_with(['>', '#', '@', '!', '~'])
+        got
+    })
 }
 
 impl Session {
