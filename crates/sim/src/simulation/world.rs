@@ -152,10 +152,24 @@ impl World {
     }
 
     pub(super) async fn await_joined(&mut self, machine: MachineId) -> Result<(), String> {
-        let deadline = Instant::now() + PATIENCE;
-        while self.machines[&machine].joined().is_none() {
+        self.await_none(PATIENCE, |world| {
+            let is_out = world.machines[&machine].joined().is_none();
+            is_out.then(|| format!("machine {machine} is not let in"))
+        })
+        .await
+    }
+
+    /// Waits until nothing is wrong any more of what `wrong` tells.
+    async fn await_none(
+        &mut self,
+        within: Duration,
+        wrong: impl Fn(&World) -> Option<String>,
+    ) -> Result<(), String> {
+        let deadline = Instant::now() + within;
+        while let Some(why) = wrong(self) {
             if Instant::now() > deadline {
-                return Err(format!("machine {machine} is not let in though all is well"));
+                let standing = self.standing();
+                return Err(format!("{why}, though all is well: {standing}"));
             }
             tokio::time::sleep(TICK).await;
             self.look_after_machines().await;
@@ -271,16 +285,10 @@ impl World {
             }
             self.start(id).await;
         }
-        let deadline = Instant::now() + PATIENCE;
-        while let Some(starting) = self.starting() {
-            if Instant::now() > deadline {
-                return Err(format!("machine {starting} does not start though all is well"));
-            }
-            tokio::time::sleep(TICK).await;
-            self.look_after_machines().await;
-            self.check()?;
-        }
-        Ok(())
+        self.await_none(PATIENCE, |world| {
+            world.starting().map(|machine| format!("machine {machine} does not start"))
+        })
+        .await
     }
 
     /// A machine that is starting, though nothing is wrong with it.
@@ -393,17 +401,7 @@ impl World {
 
     /// Waits until every group is where it is to be, and nowhere else.
     pub(super) async fn settle(&mut self, within: Duration) -> Result<(), String> {
-        let deadline = Instant::now() + within;
-        while let Some(why) = self.unsettled() {
-            if Instant::now() > deadline {
-                let standing = self.standing();
-                return Err(format!("{why}, though all is well: {standing}"));
-            }
-            tokio::time::sleep(TICK).await;
-            self.look_after_machines().await;
-            self.check()?;
-        }
-        Ok(())
+        self.await_none(within, World::unsettled).await
     }
 
     /// What is not yet as it is to be.
