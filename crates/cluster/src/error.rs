@@ -130,6 +130,14 @@ pub enum Error {
         /// The id.
         shard: ShardId,
     },
+    /// The shard does not own the slots that the other one is to begin with. Look at the topology again.
+    #[error("shard {shard} cannot be split at shard {into}: it does not own those slots")]
+    ImpossibleSplit {
+        /// The one to be split.
+        shard: ShardId,
+        /// The one that it was to be split into.
+        into: ShardId,
+    },
     /// The shard's replicas are being moved otherwise. Wait, or abort that move.
     #[error("replicas of shard {shard} are on the move already; wait, or abort that move")]
     MoveRunning {

@@ -21,7 +21,7 @@
 //!
 //! ```
 //! use aryavarth_cluster::{
-//!     ClusterId, Incarnation, NewNode, NodeId, ReplicationFactor, Route, ShardCount, Topology,
+//!     ClusterId, Incarnation, NewNode, NodeId, ReplicationFactor, Route, Sharding, Topology,
 //! };
 //!
 //! let first = NewNode {
@@ -32,14 +32,14 @@
 //!     zone: None,
 //! };
 //! let topology =
-//!     Topology::found(ClusterId(7), ShardCount::DEFAULT, ReplicationFactor::Three, first);
+//!     Topology::found(ClusterId(7), Sharding::DEFAULT, ReplicationFactor::Three, first);
 //!
 //! let Route::Shard(shard, _) = topology.shards().route([&b"user:1"[..]]) else { unreachable!() };
 //! assert!(topology.replicas(shard).unwrap().voters.contains(&NodeId(1)));
 //! # Ok::<(), aryavarth_cluster::Error>(())
 //! ```
 //!
-//! Reading order: `slot`, `shards`, `node`; then `topology`, `placement` and `reconcile`, each of which
+//! Reading order: `slot`, `shards`, `shard_map`, `node`; then `topology`, `placement` and `reconcile`, each of which
 //! opens with a drawing; `redis_view` is for the eyes of clients, `encoding` for the disk.
 
 mod encoding;
@@ -48,6 +48,7 @@ mod node;
 mod placement;
 mod reconcile;
 mod redis_view;
+mod shard_map;
 mod shards;
 mod slot;
 #[cfg(test)]
@@ -62,6 +63,7 @@ pub use placement::{
 };
 pub use reconcile::{Limits, Membership, NodeSight, Observed, ShardSight, Step, next_step};
 pub use redis_view::{Endpoint, Health, RedisView, Role, ShardEntry, ShardMember, SlotsEntry};
+pub use shard_map::{ShardMap, Sharding};
 pub use shards::{META_GROUP, Route, ShardCount, ShardId};
 pub use slot::{Slot, crc16, hash_tag};
 pub use topology::{

@@ -5,8 +5,9 @@
 //!  shard         1        │         2         │         3
 //! ```
 //!
-//! Their number is chosen when the cluster is made and never changes: growing moves replicas of
-//! shards, never single slots. Group 0 is the meta group, which owns no slot.
+//! How many there may be is chosen when the cluster is made and never changes; a cluster that grows has fewer of
+//! them at first, see [`ShardMap`](crate::ShardMap). Growing moves replicas of shards, never single slots. Group 0
+//! is the meta group, which owns no slot.
 //!
 //! # Invariants
 //! - Every slot has exactly one shard.
@@ -25,7 +26,7 @@ pub use aryavarth::ShardId;
 /// The Raft group that holds the topology. Shards with data are 1 and up.
 pub const META_GROUP: ShardId = ShardId(0);
 
-/// How many shards with data a cluster has: 1 to 1024. Fixed for its life.
+/// How many shards with data a cluster may have: 1 to 1024. Fixed for its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardCount(u16);
 
@@ -41,8 +42,8 @@ pub enum Route {
 }
 
 impl ShardCount {
-    /// What a cluster gets unless told otherwise.
-    pub const DEFAULT: ShardCount = ShardCount(16);
+    /// What a cluster that grows gets unless told otherwise.
+    pub const GROWING: ShardCount = ShardCount(64);
     /// The most a cluster may have.
     pub const MAX: ShardCount = ShardCount(1024);
 
@@ -58,7 +59,7 @@ impl ShardCount {
     }
 
     /// The number.
-    pub fn get(self) -> u16 {
+    pub const fn get(self) -> u16 {
         self.0
     }
 
@@ -86,16 +87,6 @@ impl ShardCount {
         }
         let start = |index: u16| (u32::from(index) * SLOTS / u32::from(self.0)) as u16;
         Some(start(shard.0 - 1)..=start(shard.0) - 1)
-    }
-
-    /// Where a command with these keys belongs.
-    pub fn route<'k>(self, keys: impl IntoIterator<Item = &'k [u8]>) -> Route {
-        let mut slots = keys.into_iter().map(Slot::of);
-        let Some(slot) = slots.next() else { return Route::NoKeys };
-        match slots.all(|other| other == slot) {
-            true => Route::Shard(self.shard_of(slot), slot),
-            false => Route::CrossSlot,
-        }
     }
 }
 
@@ -157,27 +148,9 @@ mod tests {
 
     #[test]
     fn the_meta_group_owns_nothing() {
-        let count = ShardCount::DEFAULT;
+        let count = ShardCount::GROWING;
         assert_eq!(count.slots_of(META_GROUP), None);
-        assert_eq!(count.slots_of(ShardId(17)), None);
-        assert_eq!(count.groups().count(), 17);
-    }
-
-    #[test]
-    fn keys_of_one_slot_go_together() {
-        let count = ShardCount::DEFAULT;
-        let slot = Slot::of(b"user");
-        let shard = count.shard_of(slot);
-        let route = |keys: &[&str]| count.route(keys.iter().map(|key| key.as_bytes()));
-        assert_eq!(route(&[]), Route::NoKeys);
-        assert_eq!(route(&["user"]), Route::Shard(shard, slot));
-        assert_eq!(route(&["{user}.a", "{user}.b", "user"]), Route::Shard(shard, slot));
-        assert_eq!(route(&["user", "other"]), Route::CrossSlot);
-    }
-
-    #[test]
-    fn two_slots_of_one_shard_are_two_slots() {
-        let one = ShardCount::new(1).unwrap();
-        assert_eq!(one.route([&b"foo"[..], b"bar"]), Route::CrossSlot);
+        assert_eq!(count.slots_of(ShardId(65)), None);
+        assert_eq!(count.groups().count(), 65);
     }
 }

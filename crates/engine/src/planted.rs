@@ -32,11 +32,17 @@ pub enum Planted {
     ClockNotTakenOver,
     /// A follower answers before it has applied what its leader has acknowledged.
     FollowerDoesNotWait,
+    /// What a shard has in entries of the one that it was split off is not sent with its snapshots.
+    SplitKeysNotCopied,
+    /// A leader goes on while its shard is split.
+    SplitNotBarred,
+    /// A node hears of splits from the topology alone.
+    SplitNotHeard,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Planted; 12] = [
+    pub const ALL: [Planted; 15] = [
         Planted::AckBeforeSync,
         Planted::CommitMiscounted,
         Planted::AppliedBeforeCommitted,
@@ -49,6 +55,9 @@ impl Planted {
         Planted::CheckpointPanics,
         Planted::ClockNotTakenOver,
         Planted::FollowerDoesNotWait,
+        Planted::SplitKeysNotCopied,
+        Planted::SplitNotBarred,
+        Planted::SplitNotHeard,
     ];
 }
 

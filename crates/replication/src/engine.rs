@@ -11,7 +11,7 @@
 //! older than the first of them is removed at the end. A record's version tells, whatever compaction did
 //! to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +25,7 @@ use crate::entry_log::{
     EntryId, EntryIndex, EntryLog, LoggedEntry, NewEntry, ReplicatedState, ShardId,
 };
 use crate::pace::Pace;
+use crate::split;
 use crate::store::{Chunks, NodeStore, ShardData, ShardInstall};
 
 /// Says which shard a key is of.
@@ -40,12 +41,22 @@ const REMOVED_AT_ONCE: usize = 1024;
 /// Called when damage is met.
 pub type Alarm = Arc<dyn Fn() + Send + Sync>;
 
+/// What is known of splits.
+#[derive(Clone)]
+struct Splits {
+    listener: split::Listener,
+    /// What shards here were split into, as it was told.
+    told: Arc<Mutex<BTreeMap<ShardId, BTreeSet<ShardId>>>>,
+}
+
 /// The store of a node.
 #[derive(Clone)]
 pub struct EngineStore {
     store: KvStore,
     owner: Owner,
     alarm: Option<Alarm>,
+    /// Told of splits, where there are any.
+    splits: Option<Splits>,
     /// Shards of which there is no key until a snapshot or an entry brings one.
     empty: Arc<Mutex<BTreeSet<ShardId>>>,
 }
@@ -59,7 +70,7 @@ impl fmt::Debug for EngineStore {
 impl EngineStore {
     /// The store whose keys are of the shards that `owner` says.
     pub fn new(store: KvStore, owner: Owner) -> EngineStore {
-        EngineStore { store, owner, alarm: None, empty: Arc::default() }
+        EngineStore { store, owner, alarm: None, splits: None, empty: Arc::default() }
     }
 
     /// Has `alarm` be called whenever a snapshot, its installation or a removal meets damage.
@@ -67,6 +78,48 @@ impl EngineStore {
     pub fn with_alarm(mut self, alarm: Alarm) -> EngineStore {
         self.alarm = Some(alarm);
         self
+    }
+
+    /// Has splits of shards make the new ones' replicas, and `listener` be told: of those there were, now and
+    /// whenever a replica here has applied one or was sent what came of it. It is called before anybody is told that
+    /// they are applied.
+    ///
+    /// # Errors
+    /// If the store takes no writes.
+    pub fn with_splits(mut self, listener: split::Listener) -> Result<EngineStore> {
+        self.splits = Some(Splits { listener, told: Arc::default() });
+        for shard in self.store.replicated_shards() {
+            self.look_for_splits(shard)?;
+        }
+        Ok(self)
+    }
+
+    /// What a shard here was split into, as far as replicas were made of it and the listener was told.
+    pub fn heeded_splits(&self, shard: ShardId) -> BTreeSet<ShardId> {
+        let told = self.splits.as_ref().map(|splits| &splits.told);
+        let told = told.map(|told| told.lock().unwrap_or_else(PoisonError::into_inner));
+        told.and_then(|told| told.get(&shard).cloned()).unwrap_or_default()
+    }
+
+    /// What it tells of a shard that is damaged was told before, or is told when it is mended: whoever is to lead reads
+    /// it once more.
+    fn look_for_splits(&self, shard: ShardId) -> Result<()> {
+        let Some(Splits { listener, told }) = &self.splits else { return Ok(()) };
+        let into = match split::split_off(&self.store, shard) {
+            Err(error) if error.is_damage() || error.is_unreadable() => {
+                self.alarm.iter().for_each(|alarm| alarm());
+                return Ok(());
+            }
+            into => into?,
+        };
+        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.get(&shard).is_some_and(|told| *told == into) {
+            return Ok(());
+        }
+        split::make_replicas(&self.store, shard, &into)?;
+        listener(shard, &into);
+        told.insert(shard, into);
+        Ok(())
     }
 
     /// Removes all keys of `shard`, which has no replica here. Not synced. Blocks, and takes its time.
@@ -99,7 +152,7 @@ impl EngineStore {
     }
 
     fn remove_intact(&self, shard: ShardId, newest: Sequence) -> Result<()> {
-        let mut walk = self.store.begin_walk(shard, Sequence(newest.0 + 1))?;
+        let mut walk = self.begin_walk(shard, Sequence(newest.0 + 1))?;
         let (mut removed, mut pace) = (WriteBatch::new(), Pace::begin());
         loop {
             let walked = self.walk(shard, &mut walk, |entry| _ = removed.remove(entry.key))?;
@@ -138,6 +191,14 @@ impl EngineStore {
         self.store.write_unsynced(&WriteBatch::new())
     }
 
+    /// Begins a walk over the logs that may have keys of `shard`: it may have been split off any before it.
+    fn begin_walk(&self, shard: ShardId, older_than: Sequence) -> Result<Walk> {
+        let first = if self.splits.is_some() { ShardId(1).min(shard) } else { shard };
+        #[cfg(feature = "simulation")]
+        let first = if planted::are_split_keys_not_copied() { shard } else { first };
+        self.store.begin_walk(first..=shard, older_than)
+    }
+
     /// Goes on with a walk, and shows the keys that are of `shard`.
     fn walk(
         &self,
@@ -159,11 +220,20 @@ impl EngineStore {
 impl NodeStore for EngineStore {
     fn log(&self, shard: ShardId) -> Result<Arc<dyn EntryLog>> {
         let log = self.store.replicated(shard)?;
-        Ok(Arc::new(EngineLog { store: self.store.clone(), log }))
+        Ok(Arc::new(EngineLog { store: self.clone(), log }))
     }
 
     fn shards(&self) -> Vec<ShardId> {
         self.store.replicated_shards()
+    }
+
+    fn may_take(&self, shard: ShardId, split_off: &BTreeSet<ShardId>) -> bool {
+        let end = split_off.iter().copied().find(|other| *other > shard);
+        let is_within = |other: &ShardId| *other > shard && end.is_none_or(|end| *other < end);
+        // Group 0 has no keys of clients, and is never split.
+        self.splits.is_none()
+            || shard == ShardId(0)
+            || !self.store.replicated_shards().iter().any(is_within)
     }
 
     fn sync(&self) -> Result<()> {
@@ -172,8 +242,15 @@ impl NodeStore for EngineStore {
 }
 
 impl ShardData for EngineStore {
+    fn split_off(&self, shard: ShardId) -> Result<BTreeSet<ShardId>> {
+        match self.splits {
+            Some(_) => split::split_off(&self.store, shard),
+            None => Ok(BTreeSet::new()),
+        }
+    }
+
     fn export(&self, shard: ShardId) -> Result<Chunks> {
-        let walk = Some(self.store.begin_walk(shard, Sequence(u64::MAX))?);
+        let walk = Some(self.begin_walk(shard, Sequence(u64::MAX))?);
         Ok(Box::new(Export { from: self.clone(), shard, walk }))
     }
 
@@ -240,7 +317,16 @@ impl ShardInstall for Install {
         if let Some(before) = self.before {
             self.into.remove(self.shard, before)?;
         }
+        if self.into.splits.is_some() && self.before.is_some() {
+            // Keys of these may be here from before the split, which this replica will never apply. Noted first: with
+            // the snapshot and without the note they would stay for good.
+            let heeded = self.into.heeded_splits(self.shard);
+            for other in split::split_off(&self.into.store, self.shard)?.difference(&heeded) {
+                self.into.store.note_left_behind(*other)?;
+            }
+        }
         self.into.store.replicated(self.shard)?.reset(base, Some((base, config)))?;
+        self.into.look_for_splits(self.shard)?;
         self.into.store.sync()
     }
 }
@@ -248,7 +334,7 @@ impl ShardInstall for Install {
 /// The log of one shard.
 #[derive(Debug)]
 struct EngineLog {
-    store: KvStore,
+    store: EngineStore,
     log: ReplicatedLog,
 }
 
@@ -276,7 +362,7 @@ impl EntryLog for EngineLog {
 
     /// Whoever purges an entry knows that it is committed: what was not applied is applied first.
     fn purge(&self, up_to: EntryId) -> Result<()> {
-        self.log.apply(up_to.index)?;
+        self.apply(up_to.index)?;
         let state = self.log.state()?;
         #[cfg(feature = "simulation")]
         let up_to = planted::purged_up_to(up_to, &state);
@@ -299,11 +385,12 @@ impl EntryLog for EngineLog {
     }
 
     fn apply(&self, up_to: EntryIndex) -> Result<()> {
-        self.log.apply(up_to)
+        self.log.apply(up_to)?;
+        self.store.look_for_splits(self.log.shard())
     }
 
     fn hides_keys(&self) -> bool {
-        self.store.hides_keys()
+        self.store.store.hides_keys()
     }
 
     fn reset(&self, base: EntryId, config: &[u8]) -> Result<()> {
@@ -315,7 +402,7 @@ impl EntryLog for EngineLog {
     }
 
     fn sync(&self) -> Result<()> {
-        self.store.sync()
+        self.store.store.sync()
     }
 }
 
@@ -335,6 +422,10 @@ mod planted {
             cut.push(operation.key, operation.effect);
         }
         cut
+    }
+
+    pub(super) fn are_split_keys_not_copied() -> bool {
+        is_planted(Planted::SplitKeysNotCopied)
     }
 
     /// Whether, if the bug is there, something is purged that was not applied.

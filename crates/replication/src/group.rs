@@ -227,6 +227,14 @@ impl Group {
         &self.0.log
     }
 
+    /// Stands for election, if nobody leads.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn stand(&self) -> Result<()> {
+        Ok(self.0.raft.trigger().elect(true).await?)
+    }
+
     /// Its shard.
     pub fn shard(&self) -> ShardId {
         self.0.shard

@@ -22,6 +22,7 @@
 //! | `state_machine`, `gate`, `snapshot` | applying, and snapshots in and out |
 //! | `ticket` | whether a proposal was accepted at all |
 //! | `leadership` | who leads, for those who wait for a change |
+//! | [`split`] | a group that gives part of its keys to another one |
 //! | `rotten` | entries that cannot be read any more |
 //! | `network`, `pipeline`, `link`, `peers`, `progress` | what this node says to others |
 //! | `listener` | what others ask of this node |
@@ -41,6 +42,7 @@ pub mod node;
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub mod simulation;
+pub mod split;
 pub mod status;
 pub mod store;
 #[cfg(feature = "simulation")]

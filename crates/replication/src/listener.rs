@@ -180,6 +180,10 @@ impl Listener {
             return Ok(proto::SnapshotReply { vote: wire::vote(&vote) });
         }
         let shard = ShardId(u16::try_from(head.shard).unwrap_or_default());
+        let split_off = head.split_off.iter().filter_map(|shard| u16::try_from(*shard).ok());
+        if !self.store.may_take(shard, &split_off.map(ShardId).collect()) {
+            return Err(Status::failed_precondition("a shard is here that is yet to be split off"));
+        }
         let store = Arc::clone(&self.store);
         let install = blocking(move || store.begin_install(shard)).await?;
         let mut incoming = Incoming { install, pass };

@@ -4,6 +4,7 @@
 //! entries at once as are committed. What openraft calls a snapshot is only a promise here: the records
 //! are read when they are sent (see [`store`](crate::store)).
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -127,7 +128,8 @@ impl RaftStateMachine<TypeConfig> for ShardMachine {
 
     async fn get_snapshot_builder(&mut self) -> Promise {
         self.promised = true;
-        Promise { meta: self.meta(), data: Arc::clone(&self.data), shard: self.shard }
+        let split_off = self.data.split_off(self.shard).map_err(io::Error::other);
+        Promise { meta: self.meta(), data: Arc::clone(&self.data), shard: self.shard, split_off }
     }
 
     async fn install_snapshot(
@@ -164,7 +166,7 @@ impl RaftStateMachine<TypeConfig> for ShardMachine {
         if !self.promised {
             return Ok(None);
         }
-        let snapshot = SnapshotData::Local { data: Arc::clone(&self.data), shard: self.shard };
+        let snapshot = SnapshotData::promise(&self.data, self.shard).map_err(io::Error::other)?;
         Ok(Some(Snapshot { meta: self.meta(), snapshot }))
     }
 }
@@ -183,13 +185,16 @@ pub(crate) struct Promise {
     meta: SnapshotMeta,
     data: Arc<dyn ShardData>,
     shard: ShardId,
+    split_off: io::Result<BTreeSet<ShardId>>,
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for Promise {
     type SnapshotData = SnapshotData;
 
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf> {
-        let snapshot = SnapshotData::Local { data: Arc::clone(&self.data), shard: self.shard };
+        let split_off = std::mem::replace(&mut self.split_off, Ok(BTreeSet::new()))?;
+        let (data, shard) = (Arc::clone(&self.data), self.shard);
+        let snapshot = SnapshotData::Local { data, shard, split_off };
         Ok(Snapshot { meta: self.meta.clone(), snapshot })
     }
 }

@@ -4,6 +4,7 @@
 //! carry effects newer than the entry it is said to stand at (its *base*). That is harmless: effects are
 //! absolute, and the entries after the base are applied over it in order.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aryavarth::{Result, WriteBatch};
@@ -22,6 +23,14 @@ pub trait ShardData: Send + Sync + 'static {
     /// # Errors
     /// If the store cannot be read.
     fn export(&self, shard: ShardId) -> Result<Chunks>;
+
+    /// The shards that have what was `shard`'s own once, as far as its records here say.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn split_off(&self, _shard: ShardId) -> Result<BTreeSet<ShardId>> {
+        Ok(BTreeSet::new())
+    }
 
     /// Begins to replace the records of `shard`. Nothing is applied to the shard until
     /// [`ShardInstall::finish`] or until the installation is dropped.
@@ -61,6 +70,12 @@ pub trait NodeStore: ShardData {
 
     /// The shards that have a log here.
     fn shards(&self) -> Vec<ShardId>;
+
+    /// Whether a snapshot of `shard`, off which these had been split, may be taken here. Not if a shard is here that is
+    /// yet to be split off by then: entries from before the split would overwrite what it wrote since.
+    fn may_take(&self, _shard: ShardId, _split_off: &BTreeSet<ShardId>) -> bool {
+        true
+    }
 
     /// Makes durable all that was written so far.
     ///

@@ -166,6 +166,11 @@ impl SimServer {
         self.node()?.member()?.topology()
     }
 
+    /// The shard that a key is of, as far as the node knows.
+    pub fn shard_of(&self, key: &[u8]) -> Option<ShardId> {
+        Some(crate::cluster::reserved::group_of(self.server.cluster.as_ref()?.seats.slots(), key))
+    }
+
     /// The group of a shard, if it is on this node.
     pub fn group(&self, shard: ShardId) -> Option<Group> {
         self.server.cluster.as_ref()?.seats.seat(shard).group()

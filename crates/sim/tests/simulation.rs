@@ -35,7 +35,10 @@ fn bound(bug: Planted) -> u64 {
         Planted::FollowerDoesNotWait
         | Planted::ReadBeforeReady
         | Planted::SnapshotWithoutTail
+        | Planted::SplitKeysNotCopied
+        | Planted::SplitNotHeard
         | Planted::StaleOverlay => 20,
+        Planted::SplitNotBarred => 50,
         Planted::ClockNotTakenOver => 100,
         Planted::LeaseOnStoppingClock => 400,
         Planted::TruncationForgotten => 450,
@@ -101,6 +104,21 @@ fn a_leader_that_shows_again_what_has_expired_is_found() {
 #[test]
 fn a_follower_that_answers_what_is_too_old_is_found() {
     find(Planted::FollowerDoesNotWait);
+}
+
+#[test]
+fn a_snapshot_without_what_was_written_before_a_split_is_found() {
+    find(Planted::SplitKeysNotCopied);
+}
+
+#[test]
+fn a_leader_that_goes_on_while_its_shard_is_split_is_found() {
+    find(Planted::SplitNotBarred);
+}
+
+#[test]
+fn a_leader_that_has_not_heard_of_a_split_is_found() {
+    find(Planted::SplitNotHeard);
 }
 
 /// A panic on the simulation's own thread is a seed that failed, like any other.

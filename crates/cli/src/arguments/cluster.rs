@@ -46,9 +46,9 @@ pub struct Start {
     /// How many nodes
     #[arg(long, default_value = "3", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
     pub nodes: u16,
-    /// How many shards, when the cluster is made
-    #[arg(long, default_value = "16", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub shards: u16,
+    /// How many shards, when the cluster is made [default: one, split until each node has one]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub shards: Option<u16>,
     /// The port of the first node for clients; the others have the next ones, and each has one for
     /// other nodes 10,000 above
     #[arg(long, default_value = "7001", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=55_000))]

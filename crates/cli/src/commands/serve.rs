@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use aryavarth_cluster::{ReplicationFactor, ShardCount};
+use aryavarth_cluster::{ReplicationFactor, ShardCount, Sharding};
 use aryavarth_server::cluster::{NodeError, Start};
 use aryavarth_server::config::{Config, Flag, LogFormat, Sources, flags};
 use aryavarth_server::{Error, Running, logging, start_node};
@@ -143,7 +143,7 @@ fn membership_arguments(command: clap::Command) -> clap::Command {
                 .value_name("NUMBER")
                 .value_parser(clap::value_parser!(u16).range(1..=1024))
                 .requires("init")
-                .help("Shards of the cluster that is founded, for ever [default: 16]"),
+                .help("Shards of the cluster that is founded, for ever [default: one, split as nodes join until each has one]"),
         ))
         .arg(shown(
             Arg::new("replication-factor")
@@ -177,9 +177,10 @@ impl Serve {
         if matches.get_flag("init") {
             let shards = match matches.get_one::<u16>("shards") {
                 Some(shards) => {
-                    ShardCount::new(*shards).map_err(|error| wrong(error.to_string()))?
+                    let count = ShardCount::new(*shards);
+                    Sharding::Fixed(count.map_err(|error| wrong(error.to_string()))?)
                 }
-                None => ShardCount::DEFAULT,
+                None => Sharding::DEFAULT,
             };
             let factor = match matches.get_one::<String>("replication-factor").map(String::as_str) {
                 Some("1") => ReplicationFactor::One,

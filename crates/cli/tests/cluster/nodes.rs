@@ -32,7 +32,8 @@ struct Site {
 /// A cluster, whose nodes are numbered from 0.
 pub struct Cluster {
     sites: Vec<Site>,
-    shards: u16,
+    /// From the beginning; none if it is to grow.
+    shards: Option<u16>,
     lost_after: &'static str,
     settings: &'static [&'static str],
     host: String,
@@ -51,19 +52,19 @@ fn port(host: &str) -> u16 {
 
 impl Cluster {
     /// So many nodes on this machine, once all have their replicas. None is taken for dead.
-    pub fn start(count: usize, shards: u16) -> Cluster {
+    pub fn start(count: usize, shards: impl Into<Option<u16>>) -> Cluster {
         Cluster::plan(count, shards).begun()
     }
 
     /// The same, before any of them has started.
-    pub fn plan(count: usize, shards: u16) -> Cluster {
+    pub fn plan(count: usize, shards: impl Into<Option<u16>>) -> Cluster {
         // An address for each cluster: the ports of one cannot be taken by another's connections.
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let number = NEXT.fetch_add(1, Ordering::SeqCst);
         let host = format!("127.0.{}.{}", 77 + std::process::id() % 100, 10 + number);
         let mut cluster = Cluster {
             sites: Vec::new(),
-            shards,
+            shards: shards.into(),
             lost_after: "0s",
             settings: &[],
             host,
@@ -159,7 +160,10 @@ impl Cluster {
         let mut command = self.serve(&self.store(node), &site.client, &site.peer);
         command.stderr(File::options().create(true).append(true).open(self.log(node)).unwrap());
         match node {
-            0 => command.args(["--init", "--shards", &self.shards.to_string()]),
+            0 => {
+                let shards = self.shards.map(|shards| ["--shards".to_owned(), shards.to_string()]);
+                command.arg("--init").args(shards.iter().flatten())
+            }
             _ => command.args(["--join", &self.sites[0].peer]),
         };
         let process = match &self.network {

@@ -1,6 +1,7 @@
 //! Clusters that grow, shrink, and refuse.
 
 use crate::client::{Client, Connection, Outcome, Reply};
+use crate::load::Load;
 use crate::nodes::Cluster;
 
 fn write_some(cluster: &Cluster, from: u64, count: u64) {
@@ -25,6 +26,30 @@ fn await_spread(cluster: &Cluster) {
         let nodes = status["nodes"].as_array().unwrap();
         nodes.iter().all(|node| node["leads"].as_u64().unwrap() > 0)
     });
+}
+
+fn await_shards(cluster: &Cluster, count: usize) {
+    cluster.await_status(0, "the shards are not split", |status| {
+        // And the meta group.
+        status["shards"].as_array().unwrap().len() == count + 1
+    });
+}
+
+#[test]
+fn it_splits_its_shards_while_they_are_written_to() {
+    let mut cluster = Cluster::start(3, None);
+    let load = Load::start(&cluster);
+    await_shards(&cluster, 3);
+    load.await_more(200);
+    let chief = cluster.chief();
+    cluster.add();
+    cluster.kill(chief);
+    load.await_more(200);
+    cluster.run(chief);
+    cluster.add();
+    await_shards(&cluster, 5);
+    load.await_more(300);
+    load.judge(&cluster);
 }
 
 #[test]

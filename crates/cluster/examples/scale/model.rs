@@ -11,13 +11,13 @@
 
 #![allow(clippy::disallowed_methods, reason = "it measures, so it needs the clock")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use aryavarth_cluster::{
-    Change, ClusterId, Incarnation, Limits, META_GROUP, Membership, NewNode, NodeId, NodeSet,
-    NodeSight, NodeState, Observed, ReplicationFactor, Result, ShardCount, ShardId, ShardSight,
-    Step, Topology, next_step, wanted,
+    Change, ClusterId, Error, Incarnation, Limits, META_GROUP, Membership, NewNode, NodeId,
+    NodeSet, NodeSight, NodeState, Observed, ReplicationFactor, Result, ShardCount, ShardId,
+    ShardSight, Step, Topology, next_step, wanted,
 };
 
 /// As the server has them.
@@ -104,6 +104,7 @@ impl Model {
                 voters,
                 learners: NodeSet::new(),
                 membership: Membership::Settled,
+                split_off: BTreeSet::new(),
             };
             observed.shards.insert(shard, sight);
         }
@@ -212,6 +213,8 @@ impl Model {
                 self.sight(shard).learners.remove(&node);
                 self.arrivals.remove(&(shard, node));
             }
+            // It has all shards from the beginning.
+            Step::Split { shard, into } => return Err(Error::ImpossibleSplit { shard, into }),
             Step::TransferLeader { shard, to } => {
                 run.hand_overs += 1;
                 self.sight(shard).leader = to;

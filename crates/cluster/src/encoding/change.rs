@@ -6,6 +6,9 @@ use crate::node::Incarnation;
 use crate::shards::ShardId;
 use crate::topology::{Change, NewNode};
 
+/// The version of changes.
+pub(super) const VERSION: u8 = 1;
+
 /// The numbers of the changes. They stand in logs: none is ever used for something else.
 mod number {
     pub const ADD_NODE: u8 = 1;
@@ -20,6 +23,7 @@ mod number {
     pub const SET_WANTED_LEADER: u8 = 10;
     pub const SET_REPLICATION_FACTOR: u8 = 11;
     pub const SET_SETTING: u8 = 12;
+    pub const SPLIT: u8 = 13;
 }
 
 pub(super) fn write(writer: &mut Writer, change: &Change) {
@@ -56,6 +60,10 @@ pub(super) fn write(writer: &mut Writer, change: &Change) {
             writer.u16(shard.0);
             writer.set(voters);
         }
+        Change::Split { shard, into } => {
+            writer.u16(shard.0);
+            writer.u16(into.0);
+        }
         Change::SetWantedLeader { shard, leader } => {
             writer.u16(shard.0);
             writer.option(*leader, Writer::node);
@@ -79,6 +87,7 @@ fn number_of(change: &Change) -> u8 {
         Change::FinishMove { .. } => number::FINISH_MOVE,
         Change::AbortMove { .. } => number::ABORT_MOVE,
         Change::AdoptVoters { .. } => number::ADOPT_VOTERS,
+        Change::Split { .. } => number::SPLIT,
         Change::SetWantedLeader { .. } => number::SET_WANTED_LEADER,
         Change::SetReplicationFactor(_) => number::SET_REPLICATION_FACTOR,
         Change::SetSetting { .. } => number::SET_SETTING,
@@ -110,6 +119,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Change> {
         number::ADOPT_VOTERS => {
             Change::AdoptVoters { shard: shard(reader)?, voters: reader.set()? }
         }
+        number::SPLIT => Change::Split { shard: shard(reader)?, into: shard(reader)? },
         number::SET_WANTED_LEADER => {
             Change::SetWantedLeader { shard: shard(reader)?, leader: reader.option(Reader::node)? }
         }

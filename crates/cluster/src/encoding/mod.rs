@@ -25,8 +25,8 @@ use crate::encoding::bytes::{Reader, Writer};
 use crate::error::{Error, Result};
 use crate::topology::{Change, Topology};
 
-/// The version that is written. Older ones are read, newer ones refused.
-pub const VERSION: u8 = 1;
+/// The newest version that is written. Older ones are read, newer ones refused.
+pub const VERSION: u8 = 2;
 
 /// What the bytes are.
 const TOPOLOGY: u8 = b'T';
@@ -35,7 +35,7 @@ const CHANGE: u8 = b'C';
 impl Topology {
     /// As bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut writer = Writer::new([VERSION, TOPOLOGY]);
+        let mut writer = Writer::new([topology::version(self), TOPOLOGY]);
         topology::write(&mut writer, self);
         writer.finish()
     }
@@ -54,7 +54,7 @@ impl Topology {
 impl Change {
     /// As bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut writer = Writer::new([VERSION, CHANGE]);
+        let mut writer = Writer::new([change::VERSION, CHANGE]);
         change::write(&mut writer, self);
         writer.finish()
     }
@@ -64,7 +64,7 @@ impl Change {
     /// # Errors
     /// [`Error::NewerVersion`] and [`Error::Malformed`].
     pub fn decode(bytes: &[u8]) -> Result<Change> {
-        decode(bytes, "a change of the topology", CHANGE, change::read)
+        decode(bytes, "a change of the topology", CHANGE, |reader, _| change::read(reader))
     }
 }
 
@@ -72,7 +72,7 @@ fn decode<T>(
     bytes: &[u8],
     what: &'static str,
     kind: u8,
-    read: fn(&mut Reader<'_>) -> Result<T>,
+    read: fn(&mut Reader<'_>, u8) -> Result<T>,
 ) -> Result<T> {
     let mut reader = Reader::new(bytes, what);
     let version = reader.u8()?;
@@ -82,7 +82,7 @@ fn decode<T>(
     if version == 0 || reader.u8()? != kind {
         return Err(reader.malformed("something else"));
     }
-    let value = read(&mut reader)?;
+    let value = read(&mut reader, version)?;
     reader.end()?;
     Ok(value)
 }

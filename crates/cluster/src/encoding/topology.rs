@@ -1,24 +1,33 @@
 //! The fields of a topology.
 //!
 //! ```text
-//!  epoch u64 | cluster u64 | shards u16 | factor u8 | next node u64
+//!  epoch u64 | cluster u64 | shards u16 | [the open ones but the first: number u16] | factor u8 | next node u64
 //!  | nodes: id u64, incarnation u64, client, peer, state u8, zone
 //!  | groups, one for each shard and the meta group: voters, move if any, pinned leader if any
 //!  | settings: name, value
 //! ```
+//!
+//! Which shards are open is told of a cluster that grows, in what has version 2; whoever knows version 1 alone could
+//! not be part of one.
 
 use std::collections::BTreeMap;
 
 use crate::encoding::bytes::{Reader, Writer};
 use crate::error::Result;
 use crate::node::{ClusterId, Incarnation, Node};
-use crate::shards::ShardCount;
+use crate::shard_map::{ShardMap, Sharding};
+use crate::shards::{ShardCount, ShardId};
 use crate::topology::{Epoch, Replicas, Topology};
 
 pub(super) fn write(writer: &mut Writer, topology: &Topology) {
     writer.u64(topology.epoch.0);
     writer.u64(topology.cluster.0);
-    writer.u16(topology.shards.get());
+    let shards = topology.shards;
+    writer.u16(shards.most().get());
+    if let Sharding::Growing(_) = shards.sharding() {
+        writer.count(shards.count() - 1);
+        shards.shards().skip(1).for_each(|shard| writer.u16(shard.0));
+    }
     writer.factor(topology.factor);
     writer.node(topology.next_node);
     writer.count(topology.nodes.len());
@@ -42,17 +51,44 @@ pub(super) fn write(writer: &mut Writer, topology: &Topology) {
     }
 }
 
-pub(super) fn read(reader: &mut Reader<'_>) -> Result<Topology> {
+/// The version that says all of it.
+pub(super) fn version(topology: &Topology) -> u8 {
+    match topology.shards.sharding() {
+        Sharding::Fixed(_) => 1,
+        Sharding::Growing(_) => 2,
+    }
+}
+
+pub(super) fn read(reader: &mut Reader<'_>, version: u8) -> Result<Topology> {
     let epoch = Epoch(reader.u64()?);
     let cluster = ClusterId(reader.u64()?);
-    let shards = reader.u16()?;
-    let shards = ShardCount::new(shards).map_err(|_| reader.malformed("no number of shards"))?;
+    let most = reader.u16()?;
+    let most = ShardCount::new(most).map_err(|_| reader.malformed("no number of shards"))?;
+    let shards = match version {
+        1 => ShardMap::from(most),
+        _ => open_shards(reader, most)?,
+    };
     let factor = reader.factor()?;
     let next_node = reader.node()?;
     let nodes = nodes(reader)?;
-    let groups = shards.groups().map(|_| group(reader)).collect::<Result<_>>()?;
+    let groups = crate::topology::groups(&shards);
+    let groups = groups.map(|shard| Ok((shard, group(reader)?))).collect::<Result<_>>()?;
     let settings = settings(reader)?;
     Ok(Topology { epoch, cluster, shards, factor, next_node, nodes, groups, settings })
+}
+
+fn open_shards(reader: &mut Reader<'_>, most: ShardCount) -> Result<ShardMap> {
+    let (mut shards, mut last) = (Sharding::Growing(most).first(), ShardId(1));
+    reader.each(|reader| {
+        let shard = ShardId(reader.u16()?);
+        if shard <= last || shard.0 > most.get() {
+            return Err(reader.malformed("a shard out of order"));
+        }
+        last = shard;
+        shards.open(shard);
+        Ok(())
+    })?;
+    Ok(shards)
 }
 
 fn nodes(reader: &mut Reader<'_>) -> Result<BTreeMap<crate::node::NodeId, Node>> {

@@ -34,8 +34,7 @@ pub use leaders::{Choice, next_transfer, spread_leaders};
 /// Where the replicas of all groups should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
-    /// By [`ShardId`], the meta group first.
-    groups: Vec<Wanted>,
+    groups: BTreeMap<ShardId, Wanted>,
 }
 
 /// Where the replicas of one group should be.
@@ -50,12 +49,12 @@ pub struct Wanted {
 impl Placement {
     /// What is wanted of a group.
     pub fn of(&self, shard: ShardId) -> Option<&Wanted> {
-        self.groups.get(usize::from(shard.0))
+        self.groups.get(&shard)
     }
 
     /// What is wanted of each group.
     pub fn groups(&self) -> impl ExactSizeIterator<Item = (ShardId, &Wanted)> {
-        self.groups.iter().enumerate().map(|(index, wanted)| (ShardId(index as u16), wanted))
+        self.groups.iter().map(|(shard, wanted)| (*shard, wanted))
     }
 }
 
@@ -72,8 +71,8 @@ pub fn wanted(topology: &Topology) -> Placement {
         })
         .collect();
     let leaders = spread_leaders(&choices);
-    let groups = voters.into_iter().zip(leaders);
-    Placement { groups: groups.map(|(voters, leader)| Wanted { voters, leader }).collect() }
+    let wanted = voters.into_iter().zip(leaders).map(|(voters, leader)| Wanted { voters, leader });
+    Placement { groups: topology.groups().map(|(shard, _)| shard).zip(wanted).collect() }
 }
 
 /// The voters of [`wanted`], by group.
@@ -144,9 +143,9 @@ impl<'t> Plan<'t> {
             seats: Vec::new(),
         };
         let gone = topology.nodes_in(NodeState::Gone);
-        for (shard, group) in topology.groups() {
+        for (index, (shard, group)) in topology.groups().enumerate() {
             let seat = plan.seat(topology.factor_of(shard), group, &gone);
-            seat.voters.iter().for_each(|&node| plan.note(usize::from(shard.0), node));
+            seat.voters.iter().for_each(|&node| plan.note(index, node));
             plan.seats.push(seat);
         }
         plan

@@ -22,10 +22,11 @@
 //! - A silent node is given up only if each of its groups has a majority without it.
 
 mod course;
+mod split;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::node::{NodeId, NodeSet, NodeState};
 use crate::placement::{Choice, next_transfer, wanted_voters};
@@ -66,6 +67,8 @@ pub struct ShardSight {
     pub caught_up: NodeSet,
     /// Whether its membership is settled.
     pub membership: Membership,
+    /// The shards that have slots which were its own.
+    pub split_off: BTreeSet<ShardId>,
 }
 
 /// Whether a group's membership is settled.
@@ -102,6 +105,13 @@ pub enum Step {
         shard: ShardId,
         /// Who.
         node: NodeId,
+    },
+    /// Let the group log that its slots from those of another shard on are that one's.
+    Split {
+        /// The group.
+        shard: ShardId,
+        /// Whose they are then.
+        into: ShardId,
     },
     /// Let the group's leader hand over.
     TransferLeader {
@@ -148,6 +158,8 @@ pub fn next_step(topology: &Topology, observed: &Observed, limits: Limits) -> Op
     view.node_on_its_way()
         .or_else(|| view.running_move())
         .or_else(|| view.correction())
+        .or_else(|| view.noted_split())
+        .or_else(|| view.new_split())
         .or_else(|| view.new_move())
         .or_else(|| view.leader())
         .or_else(|| view.removal())
@@ -227,10 +239,11 @@ impl<'v> View<'v> {
     /// Begins the most urgent move: that of the group with the fewest voters to spare.
     fn new_move(&self) -> Option<Step> {
         let busy = self.busy();
-        let wanted = wanted_voters(self.topology);
+        let shards = self.topology.groups().map(|(shard, _)| shard);
+        let wanted: BTreeMap<_, _> = shards.zip(wanted_voters(self.topology)).collect();
         let idle = self.settled().filter(|(_, group, _)| group.running.is_none());
         let moves = idle.filter_map(|(shard, group, sight)| {
-            let step = self.move_towards(&group.voters, &wanted[usize::from(shard.0)], &busy)?;
+            let step = self.move_towards(&group.voters, wanted.get(&shard)?, &busy)?;
             let copies = !step.add.is_empty();
             let room = |node| busy.get(&node).copied().unwrap_or(0) < self.limits.copies_per_node;
             if copies && !(room(sight.leader) && step.add.iter().all(|&node| room(node))) {

@@ -24,6 +24,7 @@ fn sight(leader: u64, voters: &[u64], learners: &[u64], behind: &[u64]) -> Shard
         learners: set(learners),
         caught_up: &members - &set(behind),
         membership: Membership::Settled,
+        split_off: BTreeSet::new(),
     }
 }
 

@@ -3,6 +3,8 @@
 //! ```text
 //!  BeginMove ──▶ running ──▶ FinishMove    the group has committed the new voters
 //!                   └──────▶ AbortMove     it never will
+//!
+//!  (the group was split) ──▶ Split         its later slots are another group's, of the same voters
 //! ```
 //!
 //! # Invariants
@@ -104,6 +106,13 @@ pub enum Change {
         /// Its voters.
         voters: NodeSet,
     },
+    /// The group has committed that it is split: the other one has the slots from its own on, and the same voters.
+    Split {
+        /// The group.
+        shard: ShardId,
+        /// The new one.
+        into: ShardId,
+    },
     /// A node shall lead a group whatever the balance, or the balance shall decide again.
     SetWantedLeader {
         /// The group.
@@ -145,6 +154,7 @@ impl Topology {
             Change::FinishMove { shard, step } => self.finish_move(*shard, step),
             Change::AbortMove { shard, step } => self.abort_move(*shard, step),
             Change::AdoptVoters { shard, voters } => self.adopt_voters(*shard, voters),
+            Change::Split { shard, into } => self.split(*shard, *into),
             Change::SetWantedLeader { shard, leader } => self.set_leader(*shard, *leader),
             Change::SetReplicationFactor(factor) => Ok(set(&mut self.factor, *factor)),
             Change::SetSetting { name, value } => self.set_setting(name, value.as_deref()),
@@ -290,6 +300,21 @@ impl Topology {
         Ok(Applied::Changed)
     }
 
+    fn split(&mut self, shard: ShardId, into: ShardId) -> Result<Applied> {
+        let group = self.groups.get(&shard).ok_or(Error::UnknownShard { shard })?;
+        if self.groups.contains_key(&into) {
+            return Ok(Applied::Unchanged);
+        }
+        let numbers = self.shards.numbers_of(shard);
+        if !numbers.is_some_and(|mut numbers| numbers.any(|number| number == into)) {
+            return Err(Error::ImpossibleSplit { shard, into });
+        }
+        let group = Replicas { voters: group.voters.clone(), running: None, pinned: None };
+        self.shards.open(into);
+        self.groups.insert(into, group);
+        Ok(Applied::Changed)
+    }
+
     fn set_leader(&mut self, shard: ShardId, leader: Option<NodeId>) -> Result<Applied> {
         let group = self.group(shard)?;
         match leader {
@@ -323,7 +348,7 @@ impl Topology {
     }
 
     fn group(&mut self, shard: ShardId) -> Result<&mut Replicas> {
-        self.groups.get_mut(usize::from(shard.0)).ok_or(Error::UnknownShard { shard })
+        self.groups.get_mut(&shard).ok_or(Error::UnknownShard { shard })
     }
 
     fn check_addresses(&self, id: NodeId, client: &Address, peer: &Address) -> Result<()> {

@@ -27,7 +27,8 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::node::{ClusterId, Node, NodeId, NodeSet, NodeState};
-use crate::shards::{META_GROUP, ShardCount, ShardId};
+use crate::shard_map::ShardMap;
+use crate::shards::{META_GROUP, ShardId};
 
 pub use change::{Applied, Change, NewNode};
 pub use damage::Damage;
@@ -89,12 +90,12 @@ pub struct Move {
 pub struct Topology {
     pub(crate) epoch: Epoch,
     pub(crate) cluster: ClusterId,
-    pub(crate) shards: ShardCount,
+    pub(crate) shards: ShardMap,
     pub(crate) factor: ReplicationFactor,
     pub(crate) next_node: NodeId,
     pub(crate) nodes: BTreeMap<NodeId, Node>,
-    /// By [`ShardId`], the meta group first.
-    pub(crate) groups: Vec<Replicas>,
+    /// The meta group, and each shard that is open.
+    pub(crate) groups: BTreeMap<ShardId, Replicas>,
     pub(crate) settings: BTreeMap<String, String>,
 }
 
@@ -156,10 +157,11 @@ impl Topology {
     /// A new cluster: its first node, at work, has everything.
     pub fn found(
         cluster: ClusterId,
-        shards: ShardCount,
+        shards: impl Into<ShardMap>,
         factor: ReplicationFactor,
         first: NewNode,
     ) -> Topology {
+        let shards = shards.into();
         let node = Node { state: NodeState::Active, ..first.joining() };
         let alone = Replicas { voters: NodeSet::from([node.id]), running: None, pinned: None };
         Topology {
@@ -169,7 +171,7 @@ impl Topology {
             factor,
             next_node: NodeId(node.id.0.saturating_add(1)),
             nodes: BTreeMap::from([(node.id, node)]),
-            groups: shards.groups().map(|_| alone.clone()).collect(),
+            groups: groups(&shards).map(|group| (group, alone.clone())).collect(),
             settings: BTreeMap::new(),
         }
     }
@@ -184,8 +186,8 @@ impl Topology {
         self.cluster
     }
 
-    /// How many shards there are.
-    pub fn shards(&self) -> ShardCount {
+    /// Which shards there are.
+    pub fn shards(&self) -> ShardMap {
         self.shards
     }
 
@@ -221,12 +223,12 @@ impl Topology {
 
     /// All Raft groups: the meta group, then the shards.
     pub fn groups(&self) -> impl ExactSizeIterator<Item = (ShardId, &Replicas)> {
-        self.groups.iter().enumerate().map(|(index, group)| (ShardId(index as u16), group))
+        self.groups.iter().map(|(shard, group)| (*shard, group))
     }
 
     /// The replicas of one Raft group.
     pub fn replicas(&self, shard: ShardId) -> Option<&Replicas> {
-        self.groups.get(usize::from(shard.0))
+        self.groups.get(&shard)
     }
 
     /// The groups of which a node has a replica or is to have one.
@@ -240,6 +242,11 @@ impl Topology {
     pub fn settings(&self) -> &BTreeMap<String, String> {
         &self.settings
     }
+}
+
+/// All Raft groups of these shards: the meta group, then theirs.
+pub(crate) fn groups(shards: &ShardMap) -> impl Iterator<Item = ShardId> + use<> {
+    std::iter::once(META_GROUP).chain(shards.shards())
 }
 
 impl fmt::Display for Epoch {

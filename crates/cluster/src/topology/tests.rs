@@ -230,15 +230,20 @@ fn voters_found_otherwise_are_adopted() {
 fn broken_invariants_are_named() {
     let good = active(2, 3, &[None; 3]);
     type Damage = fn(&mut Topology);
-    let broken: [(&str, Damage); 9] = [
+    let broken: [(&str, Damage); 10] = [
         ("epoch", |t| t.epoch = Epoch(0)),
         ("0 nodes", |t| t.nodes.clear()),
         ("yet to be named", |t| t.next_node = NodeId(3)),
-        ("groups", |t| t.groups.truncate(2)),
-        ("no voter", |t| t.groups[1].voters.clear()),
-        ("unknown node", |t| t.groups[1].voters = set(&[9])),
-        ("led by", |t| t.groups[1].pinned = Some(NodeId(3))),
-        ("moves nothing", |t| t.groups[1].running = Some(Move::default())),
+        ("a group for each shard", |t| _ = t.groups.remove(&ShardId(2))),
+        ("a group for each shard", |t| {
+            t.shards = crate::Sharding::Growing(t.shards.most()).first()
+        }),
+        ("no voter", |t| t.groups.get_mut(&ShardId(1)).unwrap().voters.clear()),
+        ("unknown node", |t| t.groups.get_mut(&ShardId(1)).unwrap().voters = set(&[9])),
+        ("led by", |t| t.groups.get_mut(&ShardId(1)).unwrap().pinned = Some(NodeId(3))),
+        ("moves nothing", |t| {
+            t.groups.get_mut(&ShardId(1)).unwrap().running = Some(Move::default())
+        }),
         ("peer address", |t| {
             let peer = t.nodes[&NodeId(1)].peer.clone();
             t.nodes.get_mut(&NodeId(2)).unwrap().peer = peer;

@@ -25,8 +25,8 @@ impl Topology {
     pub fn validate(&self) -> Result<()> {
         require(self.epoch.0 > 0, || "the epoch is 0".into())?;
         self.validate_nodes()?;
-        let groups = usize::from(self.shards.get()) + 1;
-        require(self.groups.len() == groups, || format!("there are not {groups} groups"))?;
+        let alike = super::groups(&self.shards).eq(self.groups.keys().copied());
+        require(alike, || "there is not a group for each shard".into())?;
         self.groups().try_for_each(|(shard, group)| self.validate_group(shard, group))?;
         require(self.settings.len() <= MAX_SETTINGS, || "there are too many settings".into())?;
         for (name, value) in &self.settings {

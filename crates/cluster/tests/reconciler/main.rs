@@ -89,6 +89,23 @@ proptest! {
         world.assert_as_wanted();
     }
 
+    /// The same of a cluster that grows.
+    #[test]
+    fn any_cluster_that_grows_comes_to_what_is_wanted(
+        most in 1..9_u16,
+        factor in prop_oneof![Just(1), Just(3), Just(5)],
+        events in proptest::collection::vec(any_event(), 0..60),
+    ) {
+        let mut world = World::growing(most, factor);
+        for event in &events {
+            happen(&mut world, event);
+        }
+        world.resume_all();
+        world.settle();
+        world.assert_as_wanted();
+        world.assert_grown();
+    }
+
     /// Undisturbed, hardly more is copied than placement says, and a move takes two entries of the log.
     #[test]
     fn no_step_is_wasted(

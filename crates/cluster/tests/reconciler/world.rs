@@ -3,12 +3,12 @@
 //!
 //! It does what a step says as the real parts would, and refuses to go on when a step breaks a rule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aryavarth_cluster::{
     Applied, Change, ClusterId, Incarnation, Limits, Membership, NewNode, NodeId, NodeSet,
-    NodeSight, NodeState, Observed, ReplicationFactor, ShardCount, ShardId, ShardSight, Step,
-    Topology, Zone, next_step, wanted,
+    NodeSight, NodeState, Observed, ReplicationFactor, ShardCount, ShardId, ShardSight, Sharding,
+    Step, Topology, Zone, next_step, wanted,
 };
 
 const LIMITS: Limits = Limits { copies_per_node: 2 };
@@ -32,7 +32,7 @@ enum Life {
     Dead,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Group {
     voters: NodeSet,
     /// A change of the voters that is not committed yet.
@@ -41,12 +41,14 @@ struct Group {
     /// Ticks until who is behind has caught up.
     behind: BTreeMap<NodeId, u8>,
     leader: Option<NodeId>,
+    /// The shards that have slots which were its own.
+    split_off: BTreeSet<ShardId>,
 }
 
 pub struct World {
     topology: Topology,
     lives: BTreeMap<NodeId, Life>,
-    groups: Vec<Group>,
+    groups: BTreeMap<ShardId, Group>,
 }
 
 fn new_node(id: u64, zone: Option<Zone>) -> NewNode {
@@ -61,7 +63,15 @@ fn new_node(id: u64, zone: Option<Zone>) -> NewNode {
 
 impl World {
     pub fn new(shards: u16, factor: u8) -> World {
-        let shards = ShardCount::new(shards).unwrap();
+        World::found(Sharding::Fixed(ShardCount::new(shards).unwrap()), factor)
+    }
+
+    /// One that has one shard at first, and comes to have as many as nodes, but so many at most.
+    pub fn growing(most: u16, factor: u8) -> World {
+        World::found(Sharding::Growing(ShardCount::new(most).unwrap()), factor)
+    }
+
+    fn found(shards: Sharding, factor: u8) -> World {
         let factor = ReplicationFactor::new(factor).unwrap();
         let group = || Group {
             voters: NodeSet::from([NodeId(1)]),
@@ -69,11 +79,13 @@ impl World {
             learners: NodeSet::new(),
             behind: BTreeMap::new(),
             leader: Some(NodeId(1)),
+            split_off: BTreeSet::new(),
         };
+        let topology = Topology::found(ClusterId(1), shards, factor, new_node(1, None));
         World {
-            topology: Topology::found(ClusterId(1), shards, factor, new_node(1, None)),
+            groups: topology.groups().map(|(shard, _)| (shard, group())).collect(),
+            topology,
             lives: BTreeMap::from([(NodeId(1), Life::Up)]),
-            groups: shards.groups().map(|_| group()).collect(),
         }
     }
 
@@ -82,7 +94,21 @@ impl World {
     }
 
     pub fn leader(&self, shard: ShardId) -> Option<NodeId> {
-        self.groups[usize::from(shard.0)].leader
+        self.groups[&shard].leader
+    }
+
+    fn group(&mut self, shard: ShardId) -> &mut Group {
+        self.groups.get_mut(&shard).expect("steps are for groups that there are")
+    }
+
+    fn shards(&self) -> Vec<ShardId> {
+        self.groups.keys().copied().collect()
+    }
+
+    fn pick_group(&self, which: u8) -> ShardId {
+        // Of those that the topology has: a group that was just split off may not be noted yet.
+        let groups: Vec<_> = self.topology.groups().map(|(shard, _)| shard).collect();
+        groups[usize::from(which) % groups.len()]
     }
 
     // --- what happens ---
@@ -104,7 +130,7 @@ impl World {
     }
 
     pub fn pin(&mut self, group: u8, which: u8) {
-        let shard = ShardId(u16::from(group) % self.groups.len() as u16);
+        let shard = self.pick_group(group);
         let voters = &self.topology.replicas(shard).unwrap().voters;
         let leader = voters.iter().nth(usize::from(which) % (voters.len() + 1)).copied();
         self.log(&Change::SetWantedLeader { shard, leader });
@@ -114,7 +140,7 @@ impl World {
     pub fn die(&mut self, which: u8) {
         let node = self.pick(which);
         let before = self.lives.insert(node, Life::Dead);
-        if !self.groups.iter().all(|group| self.is_alive(group)) {
+        if !self.groups.values().all(|group| self.is_alive(group)) {
             self.lives.extend(before.map(|life| (node, life)));
             return;
         }
@@ -133,7 +159,7 @@ impl World {
         let node = self.pick(which);
         if self.lives[&node] == Life::Paused {
             self.lives.insert(node, Life::Up);
-            for group in &mut self.groups {
+            for group in self.groups.values_mut() {
                 if group.voters.contains(&node) || group.learners.contains(&node) {
                     group.behind.insert(node, 1);
                 }
@@ -149,11 +175,11 @@ impl World {
 
     /// A group elects another leader, as it may at any time.
     pub fn elect(&mut self, group: u8, which: u8) {
-        let index = usize::from(group) % self.groups.len();
-        let able: Vec<_> = self.groups[index].voters.iter().copied().collect();
+        let index = self.pick_group(group);
+        let able: Vec<_> = self.groups[&index].voters.iter().copied().collect();
         let node = able[usize::from(which) % able.len()];
-        if self.is_up(node) && !self.groups[index].behind.contains_key(&node) {
-            self.groups[index].leader = Some(node);
+        if self.is_up(node) && !self.groups[&index].behind.contains_key(&node) {
+            self.group(index).leader = Some(node);
         }
         self.elect_all();
     }
@@ -164,24 +190,27 @@ impl World {
 
     /// Time passes.
     pub fn tick(&mut self) {
-        for index in 0..self.groups.len() {
-            if self.groups[index].leader.is_none() {
+        for index in self.shards() {
+            if self.groups[&index].leader.is_none() {
                 continue;
             }
-            if self.groups[index].pending.as_ref().is_some_and(|voters| self.majority_up(voters)) {
-                let group = &mut self.groups[index];
+            if self.groups[&index].pending.as_ref().is_some_and(|voters| self.majority_up(voters)) {
+                let group = self.group(index);
                 group.voters = group.pending.take().unwrap();
                 let voters = &group.voters;
                 group
                     .behind
                     .retain(|node, _| voters.contains(node) || group.learners.contains(node));
             }
-            let lives = &self.lives;
-            self.groups[index].behind.retain(|node, ticks| {
-                if lives[node] == Life::Up {
-                    *ticks -= 1;
-                }
-                *ticks > 0
+            let (lives, groups) = (&self.lives, &mut self.groups);
+            let behind = groups.get_mut(&index).map(|group| &mut group.behind);
+            behind.into_iter().for_each(|behind| {
+                behind.retain(|node, ticks| {
+                    if lives[node] == Life::Up {
+                        *ticks -= 1;
+                    }
+                    *ticks > 0
+                });
             });
         }
         self.elect_all();
@@ -246,7 +275,7 @@ impl World {
     }
 
     fn take(&mut self, step: &Step, expected: Applied) {
-        let has_meta = self.groups[0].leader.is_some();
+        let has_meta = self.groups[&ShardId(0)].leader.is_some();
         match step {
             Step::Log(_) if !has_meta => {}
             Step::Log(change) => {
@@ -268,6 +297,14 @@ impl World {
                 group.behind.remove(node);
             }
             Step::ChangeVoters { shard, voters } => self.change_voters(*shard, voters),
+            Step::Split { shard, into } => {
+                assert!(!self.groups.contains_key(into), "{into} is there already");
+                let group = self.settled(*shard);
+                assert!(group.learners.is_empty() && group.behind.is_empty());
+                group.split_off.insert(*into);
+                let group = Group { split_off: BTreeSet::new(), ..group.clone() };
+                self.groups.insert(*into, group);
+            }
             Step::TransferLeader { shard, to } => {
                 assert!(self.is_up(*to));
                 let group = self.settled(*shard);
@@ -296,7 +333,7 @@ impl World {
 
     /// The group, of which nothing may be changed while a change is on its way.
     fn settled(&mut self, shard: ShardId) -> &mut Group {
-        let group = &mut self.groups[usize::from(shard.0)];
+        let group = self.group(shard);
         assert!(
             group.leader.is_some() && group.pending.is_none(),
             "two changes of {shard} at once"
@@ -313,7 +350,7 @@ impl World {
             };
             (node, sight)
         };
-        let shard = |(index, group): (usize, &Group)| {
+        let shard = |(shard, group): (&ShardId, &Group)| {
             let members = group.voters.union(&group.learners);
             let sight = ShardSight {
                 leader: group.leader?,
@@ -327,12 +364,13 @@ impl World {
                     Some(_) => Membership::Changing,
                     None => Membership::Settled,
                 },
+                split_off: group.split_off.clone(),
             };
-            Some((ShardId(index as u16), sight))
+            Some((*shard, sight))
         };
         Observed {
             nodes: self.lives.iter().map(sight).collect(),
-            shards: self.groups.iter().enumerate().filter_map(shard).collect(),
+            shards: self.groups.iter().filter_map(shard).collect(),
         }
     }
 
@@ -347,7 +385,7 @@ impl World {
                         || group.pending.as_ref().is_some_and(|voters| voters.contains(node))
                 };
                 // A group without a leader was not seen, and has no say in the topology's list.
-                let mut seen = self.groups.iter().filter(|group| group.leader.is_some());
+                let mut seen = self.groups.values().filter(|group| group.leader.is_some());
                 assert!(!seen.any(lists), "{node} is removed while a group lists it");
             }
             Change::AdoptVoters { .. } => panic!("topology and group have come apart: {change:?}"),
@@ -357,7 +395,7 @@ impl World {
 
     /// Every group that had a majority alive has one.
     fn check(&self) {
-        for (shard, group) in self.groups.iter().enumerate() {
+        for (shard, group) in &self.groups {
             assert!(self.is_alive(group), "shard {shard} has lost its majority: {group:?}");
         }
     }
@@ -365,9 +403,19 @@ impl World {
     /// No node receives more copies at once than it may.
     fn check_copies(&self) {
         for node in self.lives.keys() {
-            let copying = self.groups.iter().filter(|group| group.learners.contains(node)).count();
+            let copying =
+                self.groups.values().filter(|group| group.learners.contains(node)).count();
             assert!(copying <= LIMITS.copies_per_node, "{node} receives {copying} copies");
         }
+    }
+
+    /// There is a shard for each node, if there may be, once there are nodes for all copies.
+    pub fn assert_grown(&self) {
+        let active = self.topology.nodes_in(NodeState::Active).len();
+        let copies = usize::from(self.topology.replication_factor().get());
+        let shards = self.topology.shards();
+        let least = if active < copies { 1 } else { active.min(usize::from(shards.most().get())) };
+        assert!(shards.count() >= least, "{active} nodes: {shards:?}");
     }
 
     pub fn assert_as_wanted(&self) {
@@ -375,7 +423,7 @@ impl World {
         let active = self.topology.nodes_in(NodeState::Active);
         for (shard, group) in self.topology.groups() {
             let wanted = &placement.of(shard).unwrap().voters;
-            let actual = &self.groups[usize::from(shard.0)];
+            let actual = &self.groups[&shard];
             assert_eq!(group.running, None, "shard {shard}");
             assert_eq!(&group.voters, wanted, "shard {shard}");
             assert_eq!(&actual.voters, wanted, "shard {shard}");
@@ -396,7 +444,7 @@ impl World {
 
     /// By how much the numbers of leaderships of nodes differ.
     pub fn leaders_spread(&self) -> usize {
-        let led = |node| self.groups.iter().filter(|group| group.leader == Some(node)).count();
+        let led = |node| self.groups.values().filter(|group| group.leader == Some(node)).count();
         let led: Vec<_> = self.topology.nodes().map(|node| led(node.id)).collect();
         led.iter().max().unwrap() - led.iter().min().unwrap()
     }
@@ -437,8 +485,8 @@ impl World {
 
     /// Groups whose leader can't lead choose another, or have none.
     fn elect_all(&mut self) {
-        for index in 0..self.groups.len() {
-            let group = &self.groups[index];
+        for index in self.shards() {
+            let group = &self.groups[&index];
             let sets = [Some(&group.voters), group.pending.as_ref()];
             let decides = sets.into_iter().flatten().all(|voters| self.majority_up(voters));
             let able = |node: &NodeId| decides && self.is_up(*node) && group.voters.contains(node);
@@ -448,7 +496,7 @@ impl World {
                 voters.sort_by_key(|node| group.behind.contains_key(node));
                 voters.first().copied()
             });
-            let group = &mut self.groups[index];
+            let group = self.group(index);
             group.leader = leader;
             leader.map(|node| group.behind.remove(&node));
         }

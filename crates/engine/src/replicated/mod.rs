@@ -116,6 +116,11 @@ impl KvStore {
         Ok(ReplicatedLog { store: self.clone(), shard })
     }
 
+    /// Whether `shard` has a replicated log here, or had one.
+    pub fn had_replica(&self, shard: ShardId) -> bool {
+        self.core().replicas.lock().shards.contains_key(&shard)
+    }
+
     /// Whether there is a replicated log here, or was one.
     pub fn is_replicated(&self) -> bool {
         self.core().replicas.in_use()
@@ -128,12 +133,33 @@ impl KvStore {
         gone.map(|(shard, _)| *shard).collect()
     }
 
+    /// Notes that there may be keys of a shard here that had no replicated log: some of what another one had was this
+    /// one's. Nothing, if it has one or had. Not synced.
+    ///
+    /// # Errors
+    /// If the store is fenced or full.
+    pub fn note_left_behind(&self, shard: ShardId) -> Result<()> {
+        self.core().note_left_behind(shard)
+    }
+
     /// Notes that no keys are left of a shard that had a replicated log here. Not synced.
     ///
     /// # Errors
     /// If the store is fenced or full.
     pub fn note_cleared(&self, shard: ShardId) -> Result<()> {
         self.core().note_cleared(shard)
+    }
+
+    /// Makes a replicated log of `into` out of that of `shard`, whose applied entries say that it was split: empty,
+    /// behind an entry of no term that is applied and purged, with `config` as its configuration. Nothing, if there
+    /// is one of `into`, or was. Not synced; but on the disk it never is without all that `shard` has applied by now
+    /// being known to be committed.
+    ///
+    /// # Errors
+    /// As [`write`](KvStore::write), and [`Error::NoReplica`].
+    pub fn split_replica(&self, shard: ShardId, into: ShardId, config: &[u8]) -> Result<()> {
+        codec::check_length("configuration", config.len(), crate::limits::MAX_CONFIG_LENGTH)?;
+        self.core().split_replica(shard, into, config)
     }
 
     /// The shards that have a replicated log here.

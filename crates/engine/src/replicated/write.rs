@@ -11,7 +11,7 @@ use super::each_effect;
 use super::tables::{Place, Tables};
 use super::{NewEntry, Payload};
 use crate::error::{Error, Result};
-use crate::ids::{EntryId, EntryIndex, Sequence, ShardId};
+use crate::ids::{EntryId, EntryIndex, Sequence, ShardId, Term};
 use crate::limits::MAX_CONFIG_LENGTH;
 use crate::log::append::Draft;
 use crate::log::commit::Change;
@@ -110,6 +110,38 @@ impl Core {
         self.replicas.begin_use();
         self.write_state(&mut appender, &mut tables, shard, state)?;
         tables.shards.entry(shard).or_default().applied = None;
+        drop((tables, appender));
+        self.after_write();
+        Ok(())
+    }
+
+    pub(super) fn split_replica(&self, shard: ShardId, into: ShardId, config: &[u8]) -> Result<()> {
+        self.check_open()?;
+        let mut appender = self.appender();
+        let mut tables = self.replicas.lock();
+        let log = tables.here(shard)?;
+        // Who reads the log again must not find the new one beside an older one of `shard`, whose entries would
+        // overwrite what the new one wrote since.
+        let committed = log.state.committed.max(log.applied);
+        let old = State { committed, ..log.state.clone() };
+        if tables.shards.contains_key(&into) {
+            return Ok(());
+        }
+        let base = EntryId { term: Term(0), index: EntryIndex(0) };
+        let new = State {
+            purged: Some(base),
+            committed: Some(base),
+            config: Some((base, config.to_vec())),
+            ..State::default()
+        };
+        let line = |shard, state: &State| Line::State { shard, value: state.encode() };
+        let written = write(&mut appender, &[line(shard, &old), line(into, &new)])?;
+        self.note_states(&mut tables, &written);
+        tables.shards.entry(shard).or_default().state = old;
+        let log = tables.shards.entry(into).or_default();
+        log.state = new;
+        log.applied = Some(base);
+        self.keep_states(&mut appender, &mut tables);
         drop((tables, appender));
         self.after_write();
         Ok(())
@@ -442,6 +474,19 @@ impl Core {
                 ..State::default()
             };
         })
+    }
+
+    pub(super) fn note_left_behind(&self, shard: ShardId) -> Result<()> {
+        self.check_open()?;
+        let (mut appender, mut tables) = (self.appender(), self.replicas.lock());
+        if tables.shards.contains_key(&shard) {
+            return Ok(());
+        }
+        let state = State { presence: Presence::Gone, ..State::default() };
+        self.write_state(&mut appender, &mut tables, shard, state)?;
+        drop((tables, appender));
+        self.after_write();
+        Ok(())
     }
 
     pub(super) fn note_cleared(&self, shard: ShardId) -> Result<()> {

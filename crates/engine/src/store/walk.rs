@@ -1,4 +1,4 @@
-//! Going over the live records of one shard in the order of the log, in many short calls, while writes and
+//! Going over the live records of some shards in the order of the log, in many short calls, while writes and
 //! compaction go on.
 //!
 //! ```text
@@ -16,7 +16,7 @@
 //! nothing is left there either. There, a record counts whose pointer is still on its way, too.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -35,7 +35,7 @@ use crate::store::reader::EntryRef;
 /// Where a walk stands. Made by [`KvStore::begin_walk`].
 #[derive(Clone, Debug)]
 pub struct Walk {
-    shard: ShardId,
+    shards: RangeInclusive<ShardId>,
     older_than: Sequence,
     /// Where the segments that writers fill ended when it began.
     written: BTreeMap<SegmentId, u64>,
@@ -53,19 +53,23 @@ pub enum Walked {
 }
 
 impl KvStore {
-    /// Begins a walk over the live records of `shard`, and those that were written outside of any
+    /// Begins a walk over the live records of the logs of `shards`, and those that were written outside of any
     /// replicated log, that were written before version `older_than`.
     ///
     /// # Errors
     /// [`Error::Closed`].
-    pub fn begin_walk(&self, shard: ShardId, older_than: Sequence) -> Result<Walk> {
+    pub fn begin_walk(
+        &self,
+        shards: RangeInclusive<ShardId>,
+        older_than: Sequence,
+    ) -> Result<Walk> {
         let core = self.core();
         core.check_open()?;
         let mut written = core.segments.all();
         // Survivors are as old as what was copied; of the rest, nothing is older than its segment.
         written.retain(|segment| segment.role == Role::Log && segment.born < older_than);
         let written = written.iter().map(|segment| (segment.id, segment.end())).collect();
-        Ok(Walk { shard, older_than, written, visited: BTreeMap::new() })
+        Ok(Walk { shards, older_than, written, visited: BTreeMap::new() })
     }
 
     /// Goes on with `walk` over about `bytes` of the log, and shows what it finds of the keys that are
@@ -114,7 +118,7 @@ impl Walk {
     /// Whether a record may be one that is wanted.
     fn wants(&self, record: &Record<'_>) -> bool {
         record.kind == Kind::Set
-            && (record.shard == self.shard || record.shard == ShardId(0))
+            && (self.shards.contains(&record.shard) || record.shard == ShardId(0))
             && record.sequence < self.older_than
     }
 }
@@ -243,7 +247,7 @@ mod tests {
 
     /// Walks in small steps, with `between` between them.
     fn walk(store: &KvStore, shard: u16, before: Sequence, between: impl Fn()) -> BTreeSet<String> {
-        let mut walk = store.begin_walk(ShardId(shard), before).unwrap();
+        let mut walk = store.begin_walk(ShardId(shard)..=ShardId(shard), before).unwrap();
         let mut shown = BTreeSet::new();
         let mut step = || {
             store.walk(
@@ -328,7 +332,7 @@ mod tests {
         damage(b"first");
         assert_eq!(walk(&store, 1, ALL, || ()), ["key", "other"].map(str::to_owned).into());
         damage(b"whole");
-        let mut all = store.begin_walk(ShardId(1), ALL).unwrap();
+        let mut all = store.begin_walk(ShardId(1)..=ShardId(1), ALL).unwrap();
         let error = store.walk(&mut all, 1 << 20, |_| true, |_| ()).unwrap_err();
         assert!(matches!(error, Error::Damaged { .. }), "{error}");
     }

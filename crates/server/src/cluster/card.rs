@@ -14,7 +14,7 @@
 //! - The incarnation is drawn once and is on the disk before anybody hears of it.
 //! - A card that says that there are replicas stands beside a store that has them, or the store was lost.
 
-use aryavarth_cluster::{ClusterId, Incarnation, NodeId, ReplicationFactor, ShardCount};
+use aryavarth_cluster::{ClusterId, Incarnation, NodeId, ReplicationFactor, ShardCount, Sharding};
 use serde::{Deserialize, Serialize};
 
 use super::error::NodeError;
@@ -23,7 +23,9 @@ use super::home::Home;
 /// The name of the file.
 pub const FILE: &str = "cluster.toml";
 /// The newest form of the file that is understood.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// The form of a card that does not say that the cluster grows.
+const FIXED: u32 = 1;
 const HEAD: &str =
     "# Who this node is in its cluster. Written by the server; never copy it elsewhere.\n";
 
@@ -45,8 +47,8 @@ pub enum Phase {
     Founding {
         /// The cluster's id.
         cluster: ClusterId,
-        /// How many shards it is to have.
-        shards: ShardCount,
+        /// How it is to come to its shards.
+        shards: Sharding,
         /// On how many nodes each is to be.
         factor: ReplicationFactor,
     },
@@ -56,8 +58,8 @@ pub enum Phase {
         cluster: ClusterId,
         /// With this id.
         node: NodeId,
-        /// Which has so many shards.
-        shards: ShardCount,
+        /// Which came to its shards so.
+        shards: Sharding,
         /// Whether its store holds replicas.
         replicas: Holding,
     },
@@ -66,8 +68,8 @@ pub enum Phase {
     Replacing {
         /// Of this cluster.
         cluster: ClusterId,
-        /// Which has so many shards.
-        shards: ShardCount,
+        /// Which came to its shards so.
+        shards: Sharding,
         /// With this id.
         former: NodeId,
         /// Whose incarnation was this.
@@ -99,9 +101,23 @@ struct Written {
     cluster: Option<String>,
     node: Option<u64>,
     shards: Option<u16>,
+    /// Whether these are the most that there may be, and it began with one.
+    grows: Option<bool>,
     factor: Option<u8>,
     holds: Option<Holding>,
     former_incarnation: Option<String>,
+}
+
+impl Phase {
+    /// How the cluster came to its shards, if it belongs to one.
+    pub fn sharding(&self) -> Option<Sharding> {
+        match self {
+            Phase::Joining => None,
+            Phase::Founding { shards, .. }
+            | Phase::Member { shards, .. }
+            | Phase::Replacing { shards, .. } => Some(*shards),
+        }
+    }
 }
 
 impl Card {
@@ -147,12 +163,13 @@ impl Card {
 impl Written {
     fn of(card: &Card) -> Written {
         let mut written = Written {
-            format: FORMAT,
+            format: FIXED,
             phase: "joining".to_owned(),
             incarnation: card.incarnation.to_string(),
             cluster: None,
             node: None,
             shards: None,
+            grows: None,
             factor: None,
             holds: None,
             former_incarnation: None,
@@ -162,21 +179,21 @@ impl Written {
             Phase::Founding { cluster, shards, factor } => {
                 written.phase = "founding".to_owned();
                 written.cluster = Some(cluster.to_string());
-                written.shards = Some(shards.get());
+                written.set_sharding(shards);
                 written.factor = Some(factor.get());
             }
             Phase::Member { cluster, node, shards, replicas } => {
                 written.phase = "member".to_owned();
                 written.cluster = Some(cluster.to_string());
                 written.node = Some(node.0);
-                written.shards = Some(shards.get());
+                written.set_sharding(shards);
                 written.holds = Some(replicas);
             }
             Phase::Replacing { cluster, shards, former, incarnation, replicas } => {
                 written.phase = "replacing".to_owned();
                 written.cluster = Some(cluster.to_string());
                 written.node = Some(former.0);
-                written.shards = Some(shards.get());
+                written.set_sharding(shards);
                 written.former_incarnation = Some(incarnation.to_string());
                 written.holds = Some(replicas);
             }
@@ -184,27 +201,42 @@ impl Written {
         written
     }
 
+    fn set_sharding(&mut self, sharding: Sharding) {
+        self.shards = Some(sharding.most().get());
+        if let Sharding::Growing(_) = sharding {
+            self.format = FORMAT;
+            self.grows = Some(true);
+        }
+    }
+
+    fn sharding(&self) -> Option<Sharding> {
+        let most = ShardCount::new(self.shards?).ok()?;
+        Some(match self.grows {
+            Some(true) => Sharding::Growing(most),
+            _ => Sharding::Fixed(most),
+        })
+    }
+
     fn card(&self) -> Option<Card> {
         let number = |text: &str| u64::from_str_radix(text, 16).ok();
         let cluster = || Some(ClusterId(number(self.cluster.as_deref()?)?));
-        let shards = || ShardCount::new(self.shards?).ok();
         let node = || Some(NodeId(self.node.filter(|node| *node > 0)?));
         let phase = match self.phase.as_str() {
             "joining" => Phase::Joining,
             "founding" => Phase::Founding {
                 cluster: cluster()?,
-                shards: shards()?,
+                shards: self.sharding()?,
                 factor: ReplicationFactor::new(self.factor?).ok()?,
             },
             "member" => Phase::Member {
                 cluster: cluster()?,
                 node: node()?,
-                shards: shards()?,
+                shards: self.sharding()?,
                 replicas: self.holds?,
             },
             "replacing" => Phase::Replacing {
                 cluster: cluster()?,
-                shards: shards()?,
+                shards: self.sharding()?,
                 former: node()?,
                 incarnation: Incarnation(number(self.former_incarnation.as_deref()?)?),
                 // Not every card says so; what is assumed then is never wrong.
@@ -230,13 +262,15 @@ mod tests {
         home
     }
 
-    fn cards() -> [Card; 6] {
+    fn cards() -> [Card; 7] {
         let incarnation = Incarnation(0xfeed);
-        let (cluster, shards) = (ClusterId(7), ShardCount::DEFAULT);
+        let (cluster, shards) = (ClusterId(7), Sharding::DEFAULT);
+        let fixed = Sharding::Fixed(ShardCount::new(16).unwrap());
         let member = |replicas| Phase::Member { cluster, node: NodeId(3), shards, replicas };
         [
             Phase::Joining,
             Phase::Founding { cluster, shards, factor: ReplicationFactor::Five },
+            Phase::Founding { cluster, shards: fixed, factor: ReplicationFactor::Five },
             member(Holding::Nothing),
             member(Holding::Replicas),
             member(Holding::Damaged),
@@ -276,7 +310,7 @@ mod tests {
     fn what_is_not_understood_is_refused_by_name() {
         let home = home();
         for (text, why) in [
-            ("format = 2\nphase = \"joining\"\nincarnation = \"1\"", "newer release"),
+            ("format = 3\nphase = \"joining\"\nincarnation = \"1\"", "newer release"),
             ("format = 1\nphase = \"member\"\nincarnation = \"1\"", "contradicts itself"),
             ("format = 1\nphase = \"retired\"\nincarnation = \"1\"", "contradicts itself"),
             ("rubbish", "expected"),

@@ -20,8 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aryavarth::{KvStore, UnixMillis, WriteBatch};
-use aryavarth_cluster::{META_GROUP, ShardId};
-use aryavarth_replication::{Basis, Group};
+use aryavarth_cluster::{META_GROUP, ShardId, ShardMap};
+use aryavarth_replication::{Basis, Group, split};
 
 use super::error::NodeError;
 use super::member::PROMPT;
@@ -94,6 +94,10 @@ impl TimeMarks {
             seat.note_ready(term);
             return Ok(Vec::new());
         }
+        // What is another shard's by now is not to be answered for. It was heard of, unless what says so was damaged.
+        if !planted::split_is_not_heard() {
+            self.seats.slots().open(split::split_off(&self.store, shard)?);
+        }
         let mark = self.mark(shard)?.unwrap_or_default();
         if !self.store.may_expire() {
             self.store.raise_clock(mark);
@@ -140,7 +144,7 @@ impl TimeMarks {
     /// The marks of the shards for which this node may answer, now or once it has heard from a majority again: a leader
     /// that had not for a while goes on in its term.
     fn ready_marks(&self) -> Vec<(ShardId, UnixMillis)> {
-        let shards = self.seats.shards().into_iter().flat_map(|shards| shards.shards());
+        let shards = self.seats.slots().map().into_iter().flat_map(ShardMap::shards);
         let ready = shards.filter(|shard| self.seats.seat(*shard).is_ready());
         ready.map(|shard| (shard, self.mark_or_none(shard))).collect()
     }
@@ -158,7 +162,7 @@ impl TimeMarks {
 
     /// Takes over what was not answered for, as no majority was heard, and is led still.
     async fn take_over_again(&self) {
-        let shards = self.seats.shards().into_iter().flat_map(|shards| shards.shards());
+        let shards = self.seats.slots().map().into_iter().flat_map(ShardMap::shards);
         for shard in shards {
             let Some(term) = self.seats.seat(shard).unready_term() else { continue };
             match self.try_to_take_over(shard, term) {
@@ -175,7 +179,7 @@ impl TimeMarks {
     }
 
     /// The time mark that a shard has here.
-    fn mark(&self, shard: ShardId) -> Result<Option<UnixMillis>, NodeError> {
+    pub(super) fn mark(&self, shard: ShardId) -> Result<Option<UnixMillis>, NodeError> {
         let record = self.store.get(reserved::clock_key(shard))?;
         let millis = record.and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
         Ok(millis.map(UnixMillis))

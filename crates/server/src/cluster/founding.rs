@@ -39,7 +39,7 @@ impl Member {
         let Phase::Founding { cluster, shards, factor } = card.phase else {
             return Err(NodeError::NoCluster);
         };
-        around.seats.set_shards(shards);
+        around.seats.slots().set_sharding(shards);
         let identity = Identity { cluster, node: FIRST, incarnation: card.incarnation };
         let phase = Phase::Member { cluster, node: FIRST, shards, replicas: Holding::Replicas };
         let member_card = Card { phase, ..card };
@@ -48,7 +48,8 @@ impl Member {
             let member = Arc::clone(&member);
             spawn(async move { member.found_group(shard).await })
         };
-        let founding: Vec<_> = shards.groups().map(found).collect();
+        let groups = std::iter::once(META_GROUP).chain(shards.first().shards());
+        let founding: Vec<_> = groups.map(found).collect();
         for founded in founding {
             founded.await.map_err(|error| NodeError::System {
                 operation: "found a shard",
@@ -67,7 +68,7 @@ impl Member {
             let topology = Topology::found(cluster, shards, factor, first);
             member.write_first(topology).await?;
         }
-        tracing::info!(%cluster, shards = shards.get(), "founded a cluster");
+        tracing::info!(%cluster, ?shards, "founded a cluster");
         Ok((member_card, member))
     }
 

@@ -16,7 +16,7 @@ use aryavarth_cluster::{NodeId, ShardId};
 use aryavarth_replication::{Group, Role, Standing};
 use tokio::time::Instant;
 
-use super::Seat;
+use super::Seats;
 use super::error::NodeError;
 use super::member::Member;
 use crate::tasks::{all, spawn};
@@ -35,18 +35,21 @@ const SILENCE: Duration = Duration::from_secs(1);
 const FEW: u64 = 64;
 
 /// A seat that takes no new writes until this is dropped.
-struct Closed<'s>(&'s Seat);
+pub(super) struct Closed {
+    seats: Arc<Seats>,
+    shard: ShardId,
+}
 
-impl<'s> Closed<'s> {
-    fn new(seat: &'s Seat) -> Closed<'s> {
-        seat.close();
-        Closed(seat)
+impl Closed {
+    pub(super) fn new(seats: Arc<Seats>, shard: ShardId) -> Closed {
+        seats.seat(shard).close();
+        Closed { seats, shard }
     }
 }
 
-impl Drop for Closed<'_> {
+impl Drop for Closed {
     fn drop(&mut self) {
-        self.0.open();
+        self.seats.seat(self.shard).open();
     }
 }
 
@@ -65,7 +68,7 @@ impl Member {
         if !members.iter().any(|m| m.node == to && m.standing == Standing::Voter) {
             return Err(aryavarth_cluster::Error::NotAVoter { shard, node: to }.into());
         }
-        let _closed = Closed::new(self.around.seats.seat(shard));
+        let _closed = Closed::new(Arc::clone(&self.around.seats), shard);
         let deadline = Instant::now() + SETTLING;
         while !self.around.host.is_quiet(shard) && Instant::now() < deadline {
             tokio::time::sleep(GLANCE).await;

@@ -107,7 +107,7 @@ pub(super) fn settle(
 ) -> Result<(Card, Topology), NodeError> {
     let topology = Topology::decode(&welcome.topology)?;
     let (cluster, node) = (ClusterId(welcome.cluster), NodeId(welcome.node));
-    let (shards, replicas) = (topology.shards(), Holding::Nothing);
+    let (shards, replicas) = (topology.shards().sharding(), Holding::Nothing);
     let card = Card { incarnation, phase: Phase::Member { cluster, node, shards, replicas } };
     // First, so that whoever is a member knows where others are.
     saved::write(home, &topology);

@@ -18,7 +18,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use aryavarth::{KvStore, WriteBatch};
-use aryavarth_cluster::{Applied, Change, META_GROUP, NodeId, NodeSight, ShardId, Topology};
+use aryavarth_cluster::{
+    Applied, Change, META_GROUP, NodeId, NodeSight, ShardId, Sharding, Topology,
+};
 use aryavarth_replication::{
     Basis, EngineStore, EntryIndex, Error, Forwarded, Group, Identity, Incarnation, Node,
     NodeConfig, Roster,
@@ -34,7 +36,7 @@ use super::heard::Heard;
 use super::mending::Mending;
 use super::messages::{Answer, Led, Question, REQUESTS, decode, encode};
 use super::node::{ClusterOptions, Later, Surroundings};
-use super::{ClusterView, reserved, saved};
+use super::{ClusterView, reserved, saved, splitting};
 use crate::tasks::spawn;
 
 /// How long a node may take to answer a question that needs no waiting on its side.
@@ -58,6 +60,10 @@ pub struct Member {
     pub(super) known: Mutex<Known>,
     /// Held while groups are made or dropped here, and while it is promised to keep one.
     pub(super) keeping: tokio::sync::Mutex<()>,
+    /// Rung when a split has made a replica here.
+    pub(super) split: Notify,
+    /// The shards for which an order is being carried out.
+    pub(super) acting: Mutex<BTreeSet<ShardId>>,
     /// Held while the topology is changed, from the reading to its being applied.
     changing: tokio::sync::Mutex<()>,
     /// The epoch of the topology that is known.
@@ -105,10 +111,10 @@ impl fmt::Debug for Member {
 
 /// Where other nodes' questions arrive, which is before there is a member to answer them.
 #[derive(Default)]
-struct Desk(OnceLock<Weak<Member>>);
+pub(super) struct Desk(OnceLock<Weak<Member>>);
 
 impl Desk {
-    fn member(&self) -> Option<Arc<Member>> {
+    pub(super) fn member(&self) -> Option<Arc<Member>> {
         self.0.get()?.upgrade()
     }
 }
@@ -165,7 +171,7 @@ impl Member {
         if replicas == Holding::Damaged {
             around.store.note_hidden_keys();
         }
-        around.seats.set_shards(shards);
+        around.seats.slots().set_sharding(shards);
         Member::assemble(around, card, identity, told).await
     }
 
@@ -176,7 +182,7 @@ impl Member {
         identity: Identity,
         told: Option<Topology>,
     ) -> Result<Arc<Member>, NodeError> {
-        let shards = around.seats.shards().ok_or(NodeError::NoCluster)?;
+        around.seats.slots().most().ok_or(NodeError::NoCluster)?;
         let options = Arc::clone(&around.options);
         let roster = Roster::default();
         let stored = match stored_topology(&around.store) {
@@ -191,6 +197,7 @@ impl Member {
         let known = known.into_iter().flatten().max_by_key(Topology::epoch);
         if let Some(topology) = &known {
             fill(&roster, topology);
+            around.seats.slots().open(topology.shards().shards());
         }
         let config = NodeConfig {
             identity,
@@ -203,8 +210,19 @@ impl Member {
         let desk = Arc::new(Desk::default());
         let mending = Arc::<Mending>::default();
         let alarm = Arc::clone(&mending);
-        let store = EngineStore::new(around.store.clone(), reserved::owner(shards))
-            .with_alarm(Arc::new(move || alarm.look()));
+        let store = EngineStore::new(
+            around.store.clone(),
+            reserved::owner(Arc::clone(around.seats.slots())),
+        )
+        .with_alarm(Arc::new(move || alarm.look()));
+        let store = match card.phase.sharding() {
+            Some(Sharding::Growing(_)) => {
+                store.with_splits(splitting::listener(around.seats.slots(), &desk))?
+            }
+            _ => store,
+        };
+        // Of what has a replica here it is known at once that it is there.
+        around.seats.slots().open(around.store.replicated_shards());
         let forwarded = Some(Arc::clone(&desk) as Arc<dyn Forwarded>);
         let node = start_node(&options, config, &store, forwarded).await?;
         let run = options.home.draw();
@@ -217,6 +235,8 @@ impl Member {
             card: Mutex::new(card),
             known: Mutex::default(),
             keeping: tokio::sync::Mutex::default(),
+            split: Notify::new(),
+            acting: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             leaving: AtomicBool::new(false),
             pulses: AtomicU64::new(0),
@@ -243,6 +263,7 @@ impl Member {
     pub(super) fn begin(self: &Arc<Self>) {
         spawn(Arc::clone(self).keep_pulsing());
         spawn(Arc::clone(self).keep_replicas());
+        spawn(Arc::clone(self).keep_adopting());
         spawn(Arc::clone(self).keep_purging());
         spawn(Arc::clone(self).keep_clocks());
         spawn(Arc::clone(self).keep_scrubbing());
@@ -390,6 +411,7 @@ impl Member {
             for node in topology.nodes() {
                 known.noted.entry(node.id).or_insert_with(Instant::now);
             }
+            self.around.seats.slots().open(topology.shards().shards());
             known.topology = Some(Arc::clone(&topology));
             self.publish(&known);
             // Under the lock, so that the newest is written last.
@@ -553,7 +575,8 @@ impl Member {
     /// A group that this node leads.
     pub(super) fn led(&self, shard: ShardId) -> Result<Led, NodeError> {
         let group = self.node.group(shard)?;
-        super::pulse::led(&group).ok_or(Error::NotLeader { leader: None }.into())
+        super::pulse::led(&group, &self.around.store)
+            .ok_or(Error::NotLeader { leader: None }.into())
     }
 
     /// Ends its groups.

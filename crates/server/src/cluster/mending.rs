@@ -275,8 +275,7 @@ impl Member {
 
     /// Has a key's value written anew, if its record here is damaged; returns once it is intact.
     async fn mend(self: &Arc<Self>, key: &[u8]) -> Result<Mended, NodeError> {
-        let shards = self.around.seats.shards().ok_or(NodeError::NoCluster)?;
-        let shard = reserved::group_of(shards, key);
+        let shard = reserved::group_of(self.around.seats.slots(), key);
         let damage = match self.around.store.condition(key)? {
             Condition::Intact => return Ok(Mended::Yes),
             Condition::Replaceable(error) => error,

@@ -164,6 +164,8 @@ pub struct Led {
     pub applied: Option<u64>,
     /// Entries in the leader's log.
     pub held: u64,
+    /// The shards that have slots which were its own.
+    pub split_off: BTreeSet<u16>,
     /// How many entries each other member is behind.
     pub lag: BTreeMap<u64, u64>,
     /// Bytes of snapshots on their way, by receiver.
@@ -183,6 +185,7 @@ impl Led {
                 true => Membership::Changing,
                 false => Membership::Settled,
             },
+            split_off: self.split_off.iter().copied().map(ShardId).collect(),
         }
     }
 }
@@ -276,6 +279,13 @@ pub enum Action {
         /// The learner.
         node: u64,
     },
+    /// Give the slots from those of another shard on to that one.
+    Split {
+        /// The shard.
+        shard: u16,
+        /// The other one.
+        into: u16,
+    },
     /// Hand over.
     Transfer {
         /// The shard.
@@ -292,6 +302,7 @@ impl Action {
             Action::AddLearner { shard, .. }
             | Action::ChangeVoters { shard, .. }
             | Action::RemoveLearner { shard, .. }
+            | Action::Split { shard, .. }
             | Action::Transfer { shard, .. } => ShardId(*shard),
         }
     }

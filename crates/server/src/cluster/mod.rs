@@ -38,7 +38,9 @@ pub mod reserved;
 mod saved;
 pub mod seats;
 pub(crate) mod serving;
+mod slots;
 mod sparing;
+mod splitting;
 pub mod status;
 #[cfg(test)]
 mod tests;
@@ -47,7 +49,7 @@ mod wishes;
 
 use std::sync::Arc;
 
-use aryavarth_cluster::{ReplicationFactor, ShardCount, ShardId};
+use aryavarth_cluster::{ReplicationFactor, ShardId, Sharding};
 
 pub use error::NodeError;
 pub use home::Home;
@@ -59,6 +61,7 @@ pub(crate) use replacement::open_or_replace;
 pub use seats::{Seat, Seats, Standing};
 pub use serving::is_of_cluster;
 pub(crate) use serving::{Rising, refuse_directory_of_node};
+pub use slots::Slots;
 pub use status::ClusterStatus;
 pub use view::{ClusterView, Views};
 
@@ -70,8 +73,8 @@ pub enum Start {
     Resume,
     /// It founds a cluster of its own, if it belongs to none yet.
     Found {
-        /// How many shards that has, for ever.
-        shards: ShardCount,
+        /// How that comes to its shards, for ever.
+        shards: Sharding,
         /// On how many nodes each is to be.
         factor: ReplicationFactor,
     },

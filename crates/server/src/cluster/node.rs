@@ -43,6 +43,9 @@ pub trait Host: Send + Sync + 'static {
     /// Whether nothing that was evaluated for a shard is on its way.
     fn is_quiet(&self, shard: ShardId) -> bool;
 
+    /// Some keys of a shard, of which nothing is on its way, are another's from now on.
+    fn renew(&self, shard: ShardId);
+
     /// Answers requests of a client that `from` passes on.
     fn answer(&self, from: NodeId, requests: Bytes) -> Later<Bytes>;
 

@@ -9,11 +9,11 @@
 //! So an order that arrives late or twice does nothing the second time. One that was begun is finished though
 //! whoever ordered it is gone.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use aryavarth_cluster::{META_GROUP, NodeId, ShardId};
-use aryavarth_replication::{Group, Role};
+use aryavarth_replication::{Group, Role, Term};
 use tokio::time::Instant;
 
 use super::error::NodeError;
@@ -40,9 +40,13 @@ impl Member {
             let why = "the group is not what it was when this was ordered";
             return Err(NodeError::Refused(why.into()));
         }
+        let acting = Acting::begin(self, group.shard())?;
         let member = Arc::clone(self);
         // By itself: when whoever ordered it waits no more, what was begun must not be left half done.
-        let doing = spawn(async move { member.act(&group, order).await });
+        let doing = spawn(async move {
+            let _acting = acting;
+            member.act(&group, order).await
+        });
         doing.await.unwrap_or_else(|error| {
             Err(NodeError::System { operation: "carry out an order", detail: error.to_string() })
         })
@@ -60,6 +64,9 @@ impl Member {
                 // Half of it may be done.
                 self.finish_change(group).await;
                 Ok(changed?)
+            }
+            Action::Split { into, .. } => {
+                self.split_group(group, ShardId(into), Term(order.term)).await
             }
             Action::RemoveLearner { node, .. } => Ok(group.remove_learner(NodeId(node)).await?),
             Action::Transfer { shard, to } => self.hand_over(ShardId(shard), NodeId(to)).await,
@@ -114,6 +121,28 @@ impl Member {
             Some(_) => Answer::Done,
             None => Answer::Later("its group is being made".into()),
         }
+    }
+}
+
+/// An order that is carried out: the only one for its shard.
+struct Acting {
+    member: Arc<Member>,
+    shard: ShardId,
+}
+
+impl Acting {
+    fn begin(member: &Arc<Member>, shard: ShardId) -> Result<Acting, NodeError> {
+        let mut acting = member.acting.lock().unwrap_or_else(PoisonError::into_inner);
+        match acting.insert(shard) {
+            true => Ok(Acting { member: Arc::clone(member), shard }),
+            false => Err(NodeError::Refused("another order is being carried out".into())),
+        }
+    }
+}
+
+impl Drop for Acting {
+    fn drop(&mut self) {
+        self.member.acting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.shard);
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use aryavarth::{KvStore, Stats};
 use aryavarth_cluster::{META_GROUP, Node, NodeId, NodeSight, NodeState, ShardId, Topology, Zone};
-use aryavarth_replication::{Group, Standing};
+use aryavarth_replication::{Group, Standing, split};
 use tokio::time::Instant;
 
 use super::heard::Taken;
@@ -115,7 +115,12 @@ impl Member {
             zone: options.zone.as_ref().map(Zone::to_string),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             epoch: topology.map_or(0, |topology| topology.epoch().0),
-            led: self.node.groups().iter().filter_map(led).collect(),
+            led: self
+                .node
+                .groups()
+                .iter()
+                .filter_map(|group| led(group, &self.around.store))
+                .collect(),
             keys: self.around.store.len(),
             disk_bytes: stats.log_bytes,
             index_bytes: stats.index_bytes,
@@ -260,7 +265,7 @@ fn interval(topology: Option<&Topology>) -> Duration {
 }
 
 /// A group as this node sees it, if it leads it.
-pub(super) fn led(group: &Group) -> Option<Led> {
+pub(super) fn led(group: &Group, store: &KvStore) -> Option<Led> {
     group.lease()?;
     let status = group.status();
     let last = status.last.map_or(0, |last| last.0 + 1);
@@ -273,6 +278,10 @@ pub(super) fn led(group: &Group) -> Option<Led> {
         committed: status.committed.map(|id| id.index.0),
         applied: status.applied.map(|id| id.index.0),
         held: status.held(),
+        // What cannot be read is told with the next pulse, if it can be by then.
+        split_off: split::split_off(store, group.shard())
+            .map(|shards| shards.iter().map(|shard| shard.0).collect())
+            .unwrap_or_default(),
         ..Led::default()
     };
     for member in &status.members {

@@ -312,6 +312,7 @@ fn action(topology: &Topology, step: Step) -> Result<Option<Action>, NodeError> 
         Step::RemoveLearner { shard, node } => {
             Action::RemoveLearner { shard: shard.0, node: node.0 }
         }
+        Step::Split { shard, into } => Action::Split { shard: shard.0, into: into.0 },
         Step::TransferLeader { shard, to } => Action::Transfer { shard: shard.0, to: to.0 },
     }))
 }

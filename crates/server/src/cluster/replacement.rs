@@ -214,9 +214,10 @@ mod tests {
         for id in 2..=3 {
             known.apply(&Change::AddNode(node(id))).unwrap();
         }
-        for shard in known.shards().groups() {
+        for shard in shards.groups() {
             known.apply(&Change::AdoptVoters { shard, voters: NodeSet::clone(&voters) }).unwrap();
         }
+        let shards = known.shards().sharding();
         for replicas in [Holding::Replicas, Holding::Damaged] {
             let phase = Phase::Member { cluster: ClusterId(7), node: NodeId(1), shards, replicas };
             let before = Card { incarnation: Incarnation(1), phase };

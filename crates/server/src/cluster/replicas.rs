@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aryavarth_cluster::{NodeId, ShardId, Topology};
-use aryavarth_replication::{Group, Role};
+use aryavarth_replication::{Group, NodeStore, Role};
 
 use super::error::NodeError;
 use super::member::{Member, PROMPT};
@@ -25,9 +25,9 @@ const ROOM: u64 = 32 << 20;
 impl Member {
     pub(super) async fn keep_replicas(self: Arc<Self>) {
         let mut epoch = self.epoch.subscribe();
-        self.clear_left_behind().await;
         while !self.is_stopping() {
             epoch.borrow_and_update();
+            self.clear_left_behind().await;
             if let Some(topology) = self.topology() {
                 self.fit_replicas(&topology).await;
             }
@@ -62,9 +62,15 @@ impl Member {
         if !self.topology().is_some_and(|newest| names(&newest, shard, self.id())) {
             return Ok(());
         }
+        if self.covers(shard) {
+            // The replica here that has the keys will come to the split, by its log or by a snapshot.
+            return Ok(());
+        }
         let group = match self.node.group(shard) {
             // It could not be dropped before. Its log and its keys belong together.
             Ok(group) => group,
+            // A split has just made it, with all its keys.
+            Err(_) if self.data.shards().contains(&shard) => self.node.create_group(shard).await?,
             Err(_) => {
                 // What an earlier replica left behind.
                 self.clear(shard).await?;
@@ -121,7 +127,8 @@ impl Member {
         home.disk().free_space(home.directory()).is_ok_and(|free| free >= ROOM)
     }
 
-    /// Removes the keys of replicas that were dropped, where the node was ended before that was done.
+    /// Removes the keys of replicas that were dropped, where the node was ended before that was done; and of shards that
+    /// were split off one that is here, whose replica was sent what came of it.
     async fn clear_left_behind(&self) {
         for shard in self.data.left_behind() {
             let _keeping = self.keeping.lock().await;

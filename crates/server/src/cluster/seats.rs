@@ -7,15 +7,17 @@
 //! ```
 //!
 //! A shard can be *closed*: then no new write is evaluated, so that what is in flight comes to an end
-//! before its leadership is handed over.
+//! before its leadership is handed over. It can be *barred*: then nothing is answered and nothing proposed, while it is
+//! split.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use aryavarth_cluster::{META_GROUP, NodeId, ShardCount, ShardId};
+use aryavarth_cluster::{META_GROUP, NodeId, ShardCount, ShardId, ShardMap};
 use aryavarth_replication::{Group, Lease, Role};
 
+use super::Slots;
 use crate::clock;
 
 /// What this node may do for a shard.
@@ -36,6 +38,7 @@ pub enum Standing {
 pub struct Seat {
     group: RwLock<Option<Group>>,
     closed: AtomicBool,
+    barred: AtomicBool,
     /// As of when all that the leader had acknowledged is here: milliseconds of the monotonic clock; 0
     /// for never.
     fresh: AtomicU64,
@@ -81,6 +84,9 @@ impl Seat {
 
     #[inline]
     fn lease_of(&self, group: &Group) -> Option<Lease> {
+        if self.is_barred() {
+            return None;
+        }
         group.lease().filter(|lease| lease.term.0 == self.ready.load(Ordering::Acquire))
     }
 
@@ -134,6 +140,26 @@ impl Seat {
     pub fn open(&self) {
         self.closed.store(false, Ordering::Release);
     }
+
+    /// Whether nothing may be answered or proposed.
+    #[inline]
+    pub fn is_barred(&self) -> bool {
+        self.barred.load(Ordering::SeqCst)
+    }
+
+    /// Has nothing answered or proposed until that is ended.
+    pub fn set_barred(&self, barred: Barred) {
+        self.barred.store(barred == Barred::Yes, Ordering::SeqCst);
+    }
+}
+
+/// Whether a seat is barred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Barred {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
 }
 
 /// The shards of a cluster on this node. Their number is known only once it has joined.
@@ -141,13 +167,13 @@ impl Seat {
 pub struct Seats {
     /// By number, the meta group first.
     seats: Box<[Seat]>,
-    shards: OnceLock<ShardCount>,
+    slots: Arc<Slots>,
 }
 
 impl Default for Seats {
     fn default() -> Seats {
         let seats = (0..=ShardCount::MAX.get()).map(|_| Seat::default()).collect();
-        Seats { seats, shards: OnceLock::new() }
+        Seats { seats, slots: Arc::default() }
     }
 }
 
@@ -161,20 +187,15 @@ impl Seats {
         &self.seats[usize::from(shard.0)]
     }
 
-    /// How many shards the cluster has; none as long as this node has not joined one.
+    /// Which shard each slot is of.
     #[inline]
-    pub fn shards(&self) -> Option<ShardCount> {
-        self.shards.get().copied()
-    }
-
-    /// Notes how many shards there are. It never changes.
-    pub fn set_shards(&self, shards: ShardCount) {
-        let _ = self.shards.set(shards);
+    pub fn slots(&self) -> &Arc<Slots> {
+        &self.slots
     }
 
     /// The shards with data that this node leads now.
     pub fn led(&self) -> impl Iterator<Item = ShardId> + '_ {
-        let shards = self.shards().into_iter().flat_map(ShardCount::shards);
+        let shards = self.slots.map().into_iter().flat_map(ShardMap::shards);
         shards.filter(|shard| self.seat(*shard).lease().is_some())
     }
 

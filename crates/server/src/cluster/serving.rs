@@ -203,6 +203,12 @@ impl Host for ServerHost {
         server.proposers.of(Lane::of(shard)).hold().is_quiet()
     }
 
+    fn renew(&self, shard: ShardId) {
+        if let Some(server) = self.0.upgrade() {
+            server.proposers.of(Lane::of(shard)).hold().renew();
+        }
+    }
+
     fn answer(&self, from: NodeId, requests: Bytes) -> Later<Bytes> {
         let server = self.0.upgrade();
         Box::pin(async move {

@@ -9,12 +9,13 @@
 
 use std::sync::Arc;
 
-use aryavarth_cluster::{ShardCount, ShardId, Slot};
+use aryavarth_cluster::{ShardId, Slot};
 
 use super::flags::Flags;
 use super::id::CommandId;
 use super::table::CommandSpec;
 use super::turn::{Flow, Turn, Wait};
+use crate::cluster::Slots;
 use crate::cluster::passing::{Harm, Passed, after_line, pass_on};
 use crate::resp::{Args, Protocol};
 use crate::server::Server;
@@ -50,12 +51,12 @@ fn joining(id: CommandId) -> Option<Joining> {
 pub(super) fn parts(
     spec: &'static CommandSpec,
     args: Args<'_>,
-    shards: ShardCount,
+    slots: &Slots,
 ) -> Option<Vec<Part>> {
     joining(spec.id)?;
     let mut parts: Vec<Part> = Vec::new();
     for key in spec.keys(&args) {
-        let shard = shards.shard_of(Slot::of(&args[key.index]));
+        let shard = slots.owner_of(Slot::of(&args[key.index]));
         match parts.iter_mut().find(|part| part.shard == shard) {
             Some(part) => part.places.push(key.index),
             None => parts.push(Part { shard, places: vec![key.index] }),

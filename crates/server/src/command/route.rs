@@ -67,8 +67,19 @@ enum Place {
 pub(super) enum Stay {
     /// In none: it has no keys, or the server stands alone.
     Free,
-    /// As the leader of this shard in this term.
-    Leading(ShardId, Term),
+    /// As the leader of a shard.
+    Leading(Leading),
+}
+
+/// In which leadership a command is evaluated, and by which map of the slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Leading {
+    /// Of this shard.
+    pub shard: ShardId,
+    /// In this term.
+    pub term: Term,
+    /// Before any split after so many.
+    pub splits: u32,
 }
 
 /// Whether an answer may be sent.
@@ -174,10 +185,11 @@ impl Turn<'_> {
         if spec.keys(&args).any(|key| reserved::is_reserved(&args[key.index])) {
             return Err(RESERVED);
         }
-        let Some(shards) = cluster.seats.shards() else {
+        let map = cluster.seats.slots();
+        if map.most().is_none() {
             let has_keys = spec.id != CommandId::Exec && spec.keys(&args).next().is_some();
             return if has_keys { Err(DOWN) } else { Ok(Place::Nowhere) };
-        };
+        }
         let queued = match spec.id {
             CommandId::Exec => transactions::keys(session),
             _ => Vec::new(),
@@ -185,13 +197,13 @@ impl Turn<'_> {
         let keys = spec.keys(&args).filter_map(|key| args.get(key.index)).chain(queued);
         let mut slots = keys.map(Slot::of);
         let Some(first) = slots.next() else { return Ok(Place::Nowhere) };
-        let shard = shards.shard_of(first);
+        let shard = map.owner_of(first);
         let by_shard = self.forwards(session) || session.trust == Trust::Node;
-        if slots.all(|slot| slot == first || (by_shard && shards.shard_of(slot) == shard)) {
+        if slots.all(|slot| slot == first || (by_shard && map.owner_of(slot) == shard)) {
             return Ok(Place::Slot(shard, first));
         }
         let alone = session.transaction.is_none();
-        let parts = (by_shard && alone).then(|| parts(spec, args, shards)).flatten();
+        let parts = (by_shard && alone).then(|| parts(spec, args, map)).flatten();
         parts.map(Place::Shards).ok_or(CROSS_SLOT)
     }
 
@@ -216,10 +228,15 @@ impl Turn<'_> {
         slot: Slot,
     ) -> Verdict {
         let Some(cluster) = &self.server.cluster else { return Verdict::Here(Stay::Free) };
+        // Noted before it is looked whether the slot is the shard's.
+        let splits = cluster.seats.slots().splits();
+        if cluster.seats.slots().owner_of(slot) != shard {
+            return wait(session);
+        }
         let seat = cluster.seats.seat(shard);
         match seat.standing() {
             Standing::Leads(lease) => {
-                let stays = Stay::Leading(shard, lease.term);
+                let stays = Stay::Leading(Leading { shard, term: lease.term, splits });
                 if self.must_hold(spec) {
                     let lane = Lane::of(shard);
                     if seat.is_closed() || self.proposer(lane).lead(lease.term) == Footing::Pending
@@ -337,10 +354,10 @@ impl Turn<'_> {
         session: &mut Session,
         spec: &'static CommandSpec,
     ) -> Confirmed {
-        let Stay::Leading(shard, term) = stay else { return Confirmed::Yes };
+        let Stay::Leading(leading @ Leading { shard, .. }) = stay else { return Confirmed::Yes };
         // What it changed in the session cannot be done twice.
         let once = matches!(spec.id, CommandId::Exec | CommandId::Watch);
-        if !leads(self.server, shard, term) {
+        if !leads(self.server, leading) {
             return match (once, wait(session)) {
                 (false, Verdict::Later(wait)) => Confirmed::Later(wait),
                 _ => Confirmed::No,
@@ -358,11 +375,11 @@ impl Turn<'_> {
 
     /// A job whose answer is sent only if this node leads still when it is done.
     pub(super) fn still_leading(&self, stay: Stay, spec: &'static CommandSpec, job: Job) -> Job {
-        let Stay::Leading(shard, term) = stay else { return job };
+        let Stay::Leading(leading) = stay else { return job };
         let writes = spec.flags.contains(Flags::WRITE);
         Box::new(move |server, reply| {
             job(server, reply)?;
-            match leads(server, shard, term) {
+            match leads(server, leading) {
                 true => Ok(()),
                 false if writes => Err(UNDECIDED),
                 false => Err(LOST),
@@ -371,10 +388,12 @@ impl Turn<'_> {
     }
 }
 
-/// Whether this node leads a shard still, in the same term and with a lease.
-fn leads(server: &Server, shard: ShardId, term: Term) -> bool {
+/// Whether this node leads a shard still, in the same term and with a lease, and no shard was split since.
+fn leads(server: &Server, leading: Leading) -> bool {
     server.cluster.as_ref().is_some_and(|cluster| {
-        cluster.seats.seat(shard).lease().is_some_and(|lease| lease.term == term)
+        let lease = cluster.seats.seat(leading.shard).lease();
+        lease.is_some_and(|lease| lease.term == leading.term)
+            && cluster.seats.slots().splits() == leading.splits
     })
 }
 

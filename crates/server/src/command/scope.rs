@@ -8,7 +8,7 @@
 //!
 //! So who asks all nodes sees each key once. The server's own keys are nobody's.
 
-use aryavarth_cluster::{META_GROUP, ShardCount, ShardId, Slot};
+use aryavarth_cluster::{ShardId, ShardMap, Sharding, Slot};
 
 use super::context::Context;
 use crate::cluster::{Seats, reserved};
@@ -27,9 +27,16 @@ pub(super) enum Scope {
 /// Some shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shards {
-    count: ShardCount,
+    map: ShardMap,
     /// By number, the meta group first.
     chosen: Box<[bool]>,
+}
+
+impl Shards {
+    fn of(map: ShardMap, choose: impl Fn(ShardId) -> bool) -> Shards {
+        let numbers = (0..=map.most().get()).map(ShardId);
+        Shards { map, chosen: numbers.map(|shard| map.is_open(shard) && choose(shard)).collect() }
+    }
 }
 
 impl Scope {
@@ -53,11 +60,9 @@ impl Scope {
 
     fn by(server: &Server, choose: impl Fn(&Seats, ShardId) -> bool) -> Scope {
         let Some(cluster) = &server.cluster else { return Scope::All };
-        // Before it is known how many there are, none is here.
-        let count = cluster.seats.shards().unwrap_or(ShardCount::DEFAULT);
-        let chosen =
-            count.groups().map(|shard| shard != META_GROUP && choose(&cluster.seats, shard));
-        Scope::Shards(Shards { count, chosen: chosen.collect() })
+        // Before it is known which there are, none is here.
+        let map = cluster.seats.slots().map().unwrap_or(Sharding::DEFAULT.first());
+        Scope::Shards(Shards::of(map, |shard| choose(&cluster.seats, shard)))
     }
 
     /// Whether a key is in it.
@@ -68,8 +73,8 @@ impl Scope {
         }
         match self {
             Scope::All => true,
-            Scope::Shards(Shards { count, chosen }) => {
-                let shard = count.shard_of(Slot::of(key));
+            Scope::Shards(Shards { map, chosen }) => {
+                let shard = map.shard_of(Slot::of(key));
                 chosen.get(usize::from(shard.0)).copied().unwrap_or(false)
             }
         }
@@ -87,8 +92,9 @@ impl Scope {
         }
         let mut own = u64::from(store.contains(reserved::TOPOLOGY)?);
         for (number, _) in chosen.iter().enumerate() {
-            let key = reserved::clock_key(ShardId(u16::try_from(number).unwrap_or(u16::MAX)));
-            own += u64::from(store.contains(&key)?);
+            for key in reserved::keys_of(ShardId(u16::try_from(number).unwrap_or(u16::MAX))) {
+                own += u64::from(store.contains(&key)?);
+            }
         }
         Ok(Some(store.len().saturating_sub(own)))
     }
@@ -96,16 +102,15 @@ impl Scope {
 
 #[cfg(test)]
 mod tests {
+    use aryavarth_cluster::ShardCount;
+
     use super::*;
 
     #[test]
     fn a_scope_has_keys_of_its_shards_only() {
-        let count = ShardCount::DEFAULT;
-        let shard = count.shard_of(Slot::of(b"user:1"));
-        let of = |chosen: ShardId| {
-            let chosen = count.groups().map(|shard| shard == chosen).collect();
-            Scope::Shards(Shards { count, chosen })
-        };
+        let map = ShardMap::from(ShardCount::new(16).unwrap());
+        let shard = map.shard_of(Slot::of(b"user:1"));
+        let of = |chosen: ShardId| Scope::Shards(Shards::of(map, |shard| shard == chosen));
         assert!(Scope::All.has(b"user:1") && of(shard).has(b"user:1"));
         let other = ShardId(if shard.0 == 1 { 2 } else { 1 });
         assert!(!of(other).has(b"user:1"));
@@ -113,9 +118,7 @@ mod tests {
 
     #[test]
     fn the_servers_own_keys_are_in_none() {
-        let all = ShardCount::DEFAULT;
-        let all =
-            Scope::Shards(Shards { count: all, chosen: all.groups().map(|_| true).collect() });
+        let all = Scope::Shards(Shards::of(Sharding::DEFAULT.first(), |_| true));
         for key in [reserved::TOPOLOGY.to_vec(), reserved::clock_key(ShardId(1))] {
             assert!(!Scope::All.has(&key) && !all.has(&key));
         }

@@ -17,7 +17,7 @@ use super::error::{CommandError, CommandResult};
 use super::flags::Flags;
 use super::id::CommandId;
 use super::keys::KeyPosition;
-use super::route::{self, Confirmed, Stay, Verdict};
+use super::route::{self, Confirmed, Leading, Stay, Verdict};
 use super::table::{self, CommandSpec};
 use super::{absent, cluster, dispatch, transactions};
 use crate::clock;
@@ -140,19 +140,14 @@ impl<'s> Turn<'s> {
         spec: &'static CommandSpec,
         args: Args<'_>,
     ) -> Lane {
-        if let Stay::Leading(shard, _) = stay {
+        if let Stay::Leading(Leading { shard, .. }) = stay {
             return Lane::of(shard);
         }
         let proposers = &self.server.proposers;
         if spec.id == CommandId::Exec {
             return self.lane_of_transaction(session);
         }
-        let lane = proposers.lane_by(|| args.get(spec.keys(&args).next()?.index));
-        debug_assert!(
-            spec.keys(&args).all(|key| proposers.lane_of(&args[key.index]) == lane),
-            "all keys of a command are in one lane"
-        );
-        lane
+        proposers.lane_by(|| args.get(spec.keys(&args).next()?.index))
     }
 
     /// The lane of what is queued and watched.

@@ -15,7 +15,7 @@
 //! one lock.
 //!
 //! # Invariants
-//! - A key is in one lane, the same as long as the server runs. All keys of a command or of a
+//! - A key is in one lane, the same until its shard is split. All keys of a command or of a
 //!   transaction are in one, so that they are in one batch.
 //! - Numbers of batches of different lanes say nothing about each other.
 //! - Nobody holds two lanes at once. So nobody who holds one waits for one, and no order of taking
@@ -125,7 +125,7 @@ impl Routing {
     fn lanes(&self) -> u16 {
         match self {
             Routing::One => 1,
-            Routing::Slots(seats) => seats.shards().map_or(1, ShardCount::get),
+            Routing::Slots(seats) => seats.slots().most().map_or(1, ShardCount::get),
             #[cfg(test)]
             Routing::FirstByte { lanes } => *lanes,
         }
@@ -148,10 +148,10 @@ impl Routing {
                 let _ = key;
                 Lane::FIRST
             }
-            Routing::Slots(seats) => match (seats.shards(), key()) {
-                (Some(shards), Some(key)) => Lane::of(shards.shard_of(Slot::of(key))),
-                _ => Lane::FIRST,
-            },
+            Routing::Slots(seats) => {
+                let shard = key().and_then(|key| seats.slots().shard_of(Slot::of(key)));
+                shard.map_or(Lane::FIRST, Lane::of)
+            }
             #[cfg(test)]
             Routing::FirstByte { lanes } => {
                 let first = key().and_then(|key| key.first().copied());

@@ -288,6 +288,13 @@ impl State {
         Footing::Ready
     }
 
+    /// Has nothing be computed from what was before, and whoever watches a key be told that it changed: keys of the
+    /// lane may be another's from now on.
+    pub fn renew(&mut self) {
+        self.watches.touched_all();
+        self.soundness = Soundness::Broken;
+    }
+
     /// Who may write now.
     pub fn access(&self) -> Access {
         self.access

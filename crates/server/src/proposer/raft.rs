@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aryavarth::WriteBatch;
+use aryavarth_cluster::Slot;
 use aryavarth_replication::Basis;
 use tokio::sync::mpsc;
 
@@ -67,11 +69,22 @@ impl RaftLog {
     fn id(&self, number: BatchNumber) -> BatchId {
         BatchId { lane: self.lane, number }
     }
+
+    fn has_own_keys(&self, batch: &WriteBatch) -> bool {
+        let slots = self.seats.slots();
+        let mut keys = (0..batch.len()).map(|number| batch.operation(number).key);
+        keys.all(|key| slots.shard_of(Slot::of(key)) == Some(self.lane.shard()))
+    }
 }
 
 impl Log for RaftLog {
     fn propose(&self, proposed: &Arc<Proposed>) -> Result<Accepted, BatchError> {
-        let group = self.seats.seat(self.lane.shard()).group().ok_or(BatchError::NotLed)?;
+        let seat = self.seats.seat(self.lane.shard());
+        // Whoever evaluated it may have looked for the lane of its keys before the shard was split.
+        if seat.is_barred() || !self.has_own_keys(&proposed.batch) {
+            return Err(BatchError::NotLed);
+        }
+        let group = seat.group().ok_or(BatchError::NotLed)?;
         self.metrics.batch(&proposed.batch);
         let (id, settlements) = (self.id(proposed.number), self.settlements.clone());
         let done = move |outcome: Result<_, aryavarth_replication::Error>| {

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use aryavarth_cluster::{META_GROUP, ReplicationFactor, ShardCount};
+use aryavarth_cluster::{META_GROUP, ReplicationFactor, ShardCount, Sharding};
 use aryavarth_server::Running;
 use aryavarth_server::cluster::Start;
 use aryavarth_server::config::{Config, Sources};
@@ -44,6 +44,7 @@ impl Host {
         self.set("announce-address", "node-1.example:7001");
         if let Some(shards) = shards {
             let shards = ShardCount::new(shards).unwrap();
+            let shards = Sharding::Fixed(shards);
             self.start = Start::Found { shards, factor: ReplicationFactor::Three };
         }
     }
@@ -96,7 +97,7 @@ fn await_leaders(running: &Running) {
     let cluster = running.server().cluster.as_ref().unwrap();
     let since = Instant::now();
     let leads_all = || {
-        let shards = cluster.seats.shards().map_or(usize::MAX, |shards| usize::from(shards.get()));
+        let shards = cluster.seats.slots().map().map_or(usize::MAX, |shards| shards.count());
         let view = cluster.views.newest();
         let known = view.leaders.keys().filter(|shard| **shard != META_GROUP).count();
         cluster.seats.led().count() == shards && known == shards

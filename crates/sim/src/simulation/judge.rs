@@ -73,7 +73,7 @@ impl World {
     async fn still_there(&mut self) -> Result<Option<(u64, Option<Deadline>)>, String> {
         for shard in self.shards.clone() {
             for number in 0..EXPIRING {
-                let subject = Subject::expiring(self.around.shards, shard, number);
+                let subject = Subject::expiring(self.around.sharding.most(), shard, number);
                 let words = Words::Until(Terms::Forever);
                 let told = self.insist(shard, &subject, Request::Read, words).await?;
                 if let Answer::Value(Some(value)) = told.answer
@@ -88,7 +88,8 @@ impl World {
 
     /// Each shard serves: a write first, then a read of every subject.
     async fn serve_each(&mut self, shard: ShardId) -> Result<(), String> {
-        let subject = |world: &World, number| Subject::new(world.around.shards, shard, number);
+        let subject =
+            |world: &World, number| Subject::new(world.around.sharding.most(), shard, number);
         self.insist(shard, &subject(self, 0), Request::Add(1), Words::Plain).await?;
         for number in 0..SUBJECTS {
             self.insist(shard, &subject(self, number), Request::Read, Words::Plain).await?;
@@ -107,7 +108,8 @@ impl World {
         let deadline = Instant::now() + self.elections();
         while Instant::now() < deadline {
             let call = begin(JUDGE, &subject.name, request, self.trace.now());
-            let leader = self.machines.values().find(|machine| machine.leads_any(&[shard]));
+            let carrier = self.carrier(shard);
+            let leader = self.machines.values().find(|machine| machine.leads_any(&[carrier]));
             if let Some(process) = leader.and_then(|machine| machine.process()) {
                 let mut connection = Connection::new(&process.running.server);
                 let asking = connection.request(subject, request, words);
@@ -163,7 +165,7 @@ impl World {
 
     /// A replica that has not applied all that was committed, or one that was dropped and has left something behind.
     fn lagging(&self) -> Result<Option<String>, String> {
-        let groups = self.around.shards.groups();
+        let groups = self.groups().into_iter();
         for (shard, chosen) in groups.map(|shard| (shard, self.ledger.chosen(shard))) {
             for machine in self.machines.values() {
                 let Some(group) = machine.group(shard) else { continue };

@@ -19,9 +19,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aryavarth::Effect;
+use aryavarth_cluster::{ShardCount, Slot};
 use aryavarth_replication::entry_log::{LoggedEntry, LoggedPayload, NewEntry, Payload};
 use aryavarth_replication::simulation::{SeenVote, read_vote, read_voters};
-use aryavarth_replication::{EntryId, EntryIndex, NodeId, ShardId, Term};
+use aryavarth_replication::{EntryId, EntryIndex, NodeId, ShardId, Term, split};
+use aryavarth_server::cluster::reserved::is_reserved;
 
 use super::trace::{Fnv, Trace};
 
@@ -33,6 +35,10 @@ pub struct Seen {
     id: EntryId,
     contents: u64,
     voters: Option<Voters>,
+    /// The last of the slots of keys of clients that it writes.
+    last_slot: Option<u16>,
+    /// The shard that it splits off.
+    splits_off: Option<ShardId>,
 }
 
 impl Seen {
@@ -43,7 +49,11 @@ impl Seen {
             Payload::Effects(batch) => (effects(batch), None),
             Payload::Config(bytes) => (config(bytes), read_voters(bytes)),
         };
-        Seen { id: entry.id, contents: contents.value(), voters }
+        let (last_slot, splits_off) = match entry.payload {
+            Payload::Effects(batch) => (last_slot(batch), splits_off(batch)),
+            _ => (None, None),
+        };
+        Seen { id: entry.id, contents: contents.value(), voters, last_slot, splits_off }
     }
 
     fn logged(entry: &LoggedEntry) -> Seen {
@@ -54,6 +64,21 @@ impl Seen {
         };
         Seen::new(&NewEntry { id: entry.id, payload })
     }
+}
+
+fn keys(batch: &aryavarth::WriteBatch) -> impl Iterator<Item = &[u8]> {
+    (0..batch.len()).map(|number| batch.operation(number).key)
+}
+
+fn last_slot(batch: &aryavarth::WriteBatch) -> Option<u16> {
+    let of_clients = keys(batch).filter(|key| !is_reserved(key));
+    of_clients.map(|key| Slot::of(key).number()).max()
+}
+
+/// The shard of which it says with whom it begins.
+fn splits_off(batch: &aryavarth::WriteBatch) -> Option<ShardId> {
+    let is_birth = |key: &&[u8]| split::shard_of(key).is_some_and(|of| *key == split::born_key(of));
+    keys(batch).find(is_birth).and_then(split::shard_of)
 }
 
 fn effects(batch: &aryavarth::WriteBatch) -> Fnv {
@@ -140,6 +165,8 @@ struct Replica {
     acted: u64,
     /// Whom it voted for, by what is on its disk.
     given: BTreeMap<Term, NodeId>,
+    /// The entries in its log that split a shard off, and which.
+    splits: BTreeMap<u64, ShardId>,
 }
 
 #[derive(Debug, Default)]
@@ -157,6 +184,7 @@ struct Shard {
 pub struct Ledger {
     state: Arc<Mutex<BTreeMap<ShardId, Shard>>>,
     trace: Trace,
+    most: ShardCount,
 }
 
 /// Tells the trace, and whoever looks at it.
@@ -177,9 +205,9 @@ impl Scribe<'_> {
 }
 
 impl Ledger {
-    /// An empty one.
-    pub fn new(trace: Trace) -> Ledger {
-        Ledger { state: Arc::default(), trace }
+    /// An empty one, of a cluster that may have so many shards.
+    pub fn new(trace: Trace, most: ShardCount) -> Ledger {
+        Ledger { state: Arc::default(), trace, most }
     }
 
     fn state(&self) -> MutexGuard<'_, BTreeMap<ShardId, Shard>> {
@@ -206,6 +234,7 @@ impl Ledger {
         self.with(node, shard, |shard, scribe| {
             scribe.note(format_args!("append {} {:016x}", seen.id, seen.contents));
             shard.append(node, seen, scribe);
+            shard.check_slots(node, seen, self.most, scribe);
         });
     }
 
@@ -284,6 +313,27 @@ impl Ledger {
         });
     }
 
+    /// A split has made a node's replica of a shard: all begin alike.
+    pub fn born(&self, node: NodeId, shard: ShardId, bytes: &[u8]) {
+        self.with(node, shard, |shard, scribe| {
+            let first =
+                Chosen { term: Term(0), contents: config(bytes).value(), committed_in: None };
+            match shard.chosen.first() {
+                None => shard.chosen.push(first),
+                Some(chosen) if *chosen == first => {}
+                Some(_) => scribe.violation(format_args!("it did not begin as elsewhere")),
+            }
+            let replica = shard.replicas.entry(node).or_default();
+            if replica.live.base.is_none() {
+                scribe.note(format_args!("born {:016x}", first.contents));
+                replica.live.base = Some(EntryId { term: Term(0), index: EntryIndex(0) });
+                replica.base_voters = read_voters(bytes);
+                replica.acted = 1;
+                replica.touch(0);
+            }
+        });
+    }
+
     /// A node has no replica of the shard any more.
     pub fn forgot(&self, node: NodeId, shard: ShardId) {
         self.with(node, shard, |shard, scribe| {
@@ -292,6 +342,7 @@ impl Ledger {
             let replica = shard.replicas.entry(node).or_default();
             replica.live = View::default();
             replica.base_voters = None;
+            replica.splits.clear();
             replica.acted = 0;
             replica.touch(0);
         });
@@ -424,6 +475,21 @@ impl Shard {
             }
             Some(_) => {}
         }
+    }
+
+    /// Behind a split nothing is written of what was split off.
+    fn check_slots(&mut self, node: NodeId, seen: &Seen, most: ShardCount, scribe: &Scribe<'_>) {
+        let replica = self.replicas.entry(node).or_default();
+        let index = seen.id.index.0;
+        replica.splits.split_off(&index);
+        let end = |shard: &ShardId| most.slots_of(*shard).map(|slots| *slots.start());
+        let first = replica.splits.values().filter_map(end).min();
+        if let (Some(slot), Some(first)) = (seen.last_slot, first)
+            && slot >= first
+        {
+            scribe.violation(format_args!("{} writes what was split off before", seen.id));
+        }
+        replica.splits.extend(seen.splits_off.map(|into| (index, into)));
     }
 
     /// A node appended the first entry of a term.

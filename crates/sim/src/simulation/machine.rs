@@ -11,10 +11,9 @@ use std::time::Duration;
 use aryavarth::disk::Disk;
 use aryavarth::disk::sim::{CrashPlan, SimDisk};
 use aryavarth::{Durability, KvStore, Lives, Options, UnixMillis};
-use aryavarth_cluster::{Address, ShardCount};
+use aryavarth_cluster::{Address, Sharding};
 use aryavarth_replication::simulation::{Host, Pace, SimNetwork};
 use aryavarth_replication::{Group, NodeId, ShardId, Timing};
-use aryavarth_server::cluster::reserved::group_of;
 use aryavarth_server::cluster::{Home, Start};
 use aryavarth_server::config::{Config, OnDamage, Reads, Routing, Span, Switch};
 use aryavarth_server::simulation::{Setup, SimServer, Simulated};
@@ -83,8 +82,8 @@ pub struct Surroundings {
     pub whereabouts: Whereabouts,
     /// The cluster's times.
     pub timing: Timing,
-    /// How many shards there are.
-    pub shards: ShardCount,
+    /// How the cluster comes to its shards.
+    pub sharding: Sharding,
     /// How nodes are set.
     pub settings: Settings,
 }
@@ -262,7 +261,7 @@ impl Machine {
         for entry in process.store.iter() {
             let entry = entry.map_err(|error| error.to_string())?;
             if entry.expires_at.is_none_or(|deadline| deadline > by) {
-                let shard = group_of(self.around.shards, &entry.key);
+                let shard = process.running.server.shard_of(&entry.key).unwrap_or_default();
                 let value = (entry.value, entry.expires_at);
                 records.entry(shard).or_default().insert(entry.key, value);
             }

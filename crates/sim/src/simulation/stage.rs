@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aryavarth::disk::sim::CrashPlan;
-use aryavarth_cluster::{ReplicationFactor, ShardCount};
+use aryavarth_cluster::{ReplicationFactor, Sharding};
 use aryavarth_replication::Timing;
 use aryavarth_replication::simulation::SimNetwork;
 use aryavarth_server::cluster::{Start, Wish};
@@ -55,8 +55,8 @@ pub struct Stage {
 /// What a cluster is like.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// How many shards it has.
-    pub shards: ShardCount,
+    /// How it comes to its shards.
+    pub sharding: Sharding,
     /// On how many nodes each is to be.
     pub factor: ReplicationFactor,
     /// What becomes of requests that another node has to answer.
@@ -80,11 +80,11 @@ impl Stage {
         let whereabouts = Whereabouts::default();
         let air = Air::new(random.fork(), trace.clone(), whereabouts.clone());
         let around = Surroundings {
-            ledger: Ledger::new(trace.clone()),
+            ledger: Ledger::new(trace.clone(), plan.sharding.most()),
             network: SimNetwork::new(Arc::new(air.clone())),
             whereabouts,
             timing: Timing::quick(),
-            shards: plan.shards,
+            sharding: plan.sharding,
             settings: Settings { routing: plan.routing, ..Settings::quiet() },
             trace,
         };
@@ -99,7 +99,7 @@ impl Stage {
     /// Why it does not start, or is not let in.
     pub fn start(&mut self, id: MachineId) -> Result<(), String> {
         let way_in = match id {
-            FIRST => Start::Found { shards: self.around.shards, factor: self.factor },
+            FIRST => Start::Found { shards: self.around.sharding, factor: self.factor },
             _ => Start::Join { member: address(FIRST).to_string() },
         };
         let (around, random) = (self.around.clone(), &mut self.random);

@@ -2,6 +2,7 @@
 //!
 //! All calls go to the engine as they are; the [`Ledger`] is told of each that succeeded.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use aryavarth::disk::sim::SimDisk;
 use aryavarth::{Result, WriteBatch};
 use aryavarth_replication::entry_log::{
-    EntryIndex, EntryLog, LoggedEntry, NewEntry, ReplicatedState,
+    EntryIndex, EntryLog, LoggedEntry, NewEntry, ReplicatedState, Term,
 };
 use aryavarth_replication::store::{Chunks, NodeStore, ShardData, ShardInstall};
 use aryavarth_replication::{EngineStore, EntryId, NodeId, ShardId};
@@ -83,6 +84,9 @@ impl Watcher {
         for shard in store.shards() {
             let log = store.log(shard).map_err(|error| error.to_string())?;
             let state = log.state();
+            if let Some(config) = birth(&state) {
+                self.ledger.born(node, shard, config);
+            }
             let mut entries = Vec::new();
             let mut next = state.purged.map_or(0, |purged| purged.index.0 + 1);
             while let Some(last) = state.last
@@ -109,6 +113,13 @@ impl Watcher {
     }
 }
 
+/// The configuration of a replica that a split has made and that has nothing else yet.
+fn birth(state: &ReplicatedState) -> Option<&[u8]> {
+    let first = EntryId { term: Term(0), index: EntryIndex(0) };
+    let (_, config) = state.config.as_ref().filter(|(id, _)| *id == first)?;
+    (state.purged == Some(first)).then_some(config)
+}
+
 /// The store.
 #[derive(Clone)]
 pub struct WatchedStore {
@@ -121,11 +132,18 @@ pub struct WatchedStore {
 impl NodeStore for WatchedStore {
     fn log(&self, shard: ShardId) -> Result<Arc<dyn EntryLog>> {
         let log = self.store.log(shard)?;
+        if let Some(config) = birth(&log.state()) {
+            self.watch.tell(|ledger, node| ledger.born(node, shard, config));
+        }
         Ok(Arc::new(WatchedLog { log, shard, watch: self.watch.clone() }))
     }
 
     fn shards(&self) -> Vec<ShardId> {
         self.store.shards()
+    }
+
+    fn may_take(&self, shard: ShardId, split_off: &BTreeSet<ShardId>) -> bool {
+        self.store.may_take(shard, split_off)
     }
 
     fn sync(&self) -> Result<()> {
@@ -136,6 +154,10 @@ impl NodeStore for WatchedStore {
 }
 
 impl ShardData for WatchedStore {
+    fn split_off(&self, shard: ShardId) -> Result<BTreeSet<ShardId>> {
+        self.store.split_off(shard)
+    }
+
     fn export(&self, shard: ShardId) -> Result<Chunks> {
         self.store.export(shard)
     }

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aryavarth::disk::sim::CrashPlan;
-use aryavarth_cluster::{NodeState, ReplicationFactor, ShardCount, group_size};
+use aryavarth_cluster::{
+    META_GROUP, NodeState, ReplicationFactor, ShardCount, ShardMap, Sharding, group_size,
+};
 use aryavarth_replication::simulation::SimNetwork;
 use aryavarth_replication::{NodeId, ShardId, Timing};
 use aryavarth_server::cluster::Start;
@@ -67,11 +69,16 @@ impl World {
     pub fn new(seed: u64, events: Events) -> World {
         let mut random = Random::new(seed ^ 0x005E_ED0F_A11C_E000);
         let trace = Trace::new(events);
-        let ledger = Ledger::new(trace.clone());
         let whereabouts = Whereabouts::default();
         let air = Air::new(random.fork(), trace.clone(), whereabouts.clone());
         let network = SimNetwork::new(Arc::new(air.clone()));
         let shards = ShardCount::new(*random.pick(&[1, 2, 3])).expect("few shards are allowed");
+        let ledger = Ledger::new(trace.clone(), shards);
+        // A third of them grow, and so are all of the others what they were before these could.
+        let sharding = match seed % 3 {
+            2 => Sharding::Growing(shards),
+            _ => Sharding::Fixed(shards),
+        };
         let directory = Directory::default();
         let around = Surroundings {
             trace: trace.clone(),
@@ -79,7 +86,7 @@ impl World {
             network,
             whereabouts,
             timing: Timing::quick(),
-            shards,
+            sharding,
             settings: Settings::any(&mut random),
         };
         let (machines, factor) = *random.pick(&[(3, 3), (3, 3), (4, 3), (5, 3), (5, 5)]);
@@ -111,8 +118,20 @@ impl World {
     /// # Errors
     /// What must not happen and did.
     pub async fn run(&mut self) -> Result<(), String> {
-        self.found().await?;
+        let grows = matches!(self.around.sharding, Sharding::Growing(_));
+        let mut others: Vec<MachineId> = self.members.iter().copied().collect();
+        let first: Vec<MachineId> = others.drain(..1).collect();
+        self.join(&first).await?;
+        if !grows {
+            self.join(&others).await?;
+            self.settle(PATIENCE).await?;
+        }
         let clients = self.send_clients();
+        if grows {
+            self.join(&others).await?;
+            // What goes wrong begins while shards are split, but not before there are copies.
+            self.await_none(PATIENCE, World::without_copies).await?;
+        }
         self.live_through().await?;
         self.heal().await?;
         self.end_rot().await?;
@@ -128,14 +147,23 @@ impl World {
         self.trace.found().map_or(Ok(()), Err)
     }
 
-    /// One node founds the cluster, and the others join it.
-    async fn found(&mut self) -> Result<(), String> {
-        for machine in self.members.clone() {
+    /// The first node founds the cluster, and the others join it.
+    async fn join(&mut self, machines: &[MachineId]) -> Result<(), String> {
+        for &machine in machines {
             self.add_machine(machine).await?;
             self.await_joined(machine).await?;
             self.is_founded = true;
         }
-        self.settle(PATIENCE).await
+        Ok(())
+    }
+
+    /// A group that is on too few nodes.
+    fn without_copies(&self) -> Option<String> {
+        let copies = usize::from(self.factor.get());
+        let newest = self.directory.newest();
+        let mut groups = newest.iter().flat_map(|topology| topology.groups());
+        let alone = groups.find(|(_, group)| group.voters.len() < copies);
+        alone.map(|(shard, group)| format!("shard {shard} is on {:?} only", group.voters))
     }
 
     /// A machine with an empty disk, that asks to be let in, or founds the cluster if there is none.
@@ -181,7 +209,7 @@ impl World {
     /// How a machine comes to the cluster: told to as it was at first, but by way of anybody who is there now.
     fn way_in(&mut self, machine: MachineId) -> Start {
         if !self.is_founded {
-            return Start::Found { shards: self.around.shards, factor: self.factor };
+            return Start::Found { shards: self.around.sharding, factor: self.factor };
         }
         let others = self.machines.keys().copied().filter(|id| *id != machine);
         let others: Vec<MachineId> = others.collect();
@@ -203,7 +231,7 @@ impl World {
 
     fn send_clients(&mut self) -> Vec<JoinHandle<()>> {
         let habits = Habits {
-            shards: self.around.shards,
+            shards: self.around.sharding.most(),
             subjects: *self.random.pick(&[2, 4, 8]),
             rest: *self.random.pick(&[10, 40, 120]),
             reads: *self.random.pick(&[300, 500]),
@@ -420,6 +448,10 @@ impl World {
             let known: Vec<_> = topology.nodes().map(|node| (node.id, node.state)).collect();
             return Some(format!("the nodes are {known:?}, and not {members:?}"));
         }
+        let (shards, copies) = (topology.shards(), usize::from(self.factor.get()));
+        if active.len() >= copies && shards.count() < active.len().min(shards.most().get().into()) {
+            return Some(format!("{} nodes have the shards {shards:?}", active.len()));
+        }
         for (shard, group) in topology.groups() {
             let (kept, lost) = (&group.voters & &active, &group.voters & &gone);
             let factor = topology.factor_of(shard);
@@ -443,13 +475,26 @@ impl World {
         None
     }
 
+    /// The shards there are, as far as anybody knows.
+    fn map(&self) -> ShardMap {
+        let newest = self.directory.newest();
+        newest.map_or_else(|| self.around.sharding.first(), |topology| topology.shards())
+    }
+
+    /// All Raft groups, likewise.
+    pub(super) fn groups(&self) -> Vec<ShardId> {
+        std::iter::once(META_GROUP).chain(self.map().shards()).collect()
+    }
+
+    /// The shard that has what is to be a shard's own, if it is not there yet.
+    pub(super) fn carrier(&self, shard: ShardId) -> ShardId {
+        self.map().shards().rfind(|open| *open <= shard).unwrap_or(shard)
+    }
+
     /// How the groups stand, as their leaders see it.
     pub(super) fn standing(&self) -> String {
         let groups = self.machines.values().flat_map(|machine| {
-            self.around
-                .shards
-                .groups()
-                .filter_map(|shard| Some((machine.id, machine.group(shard)?)))
+            self.groups().into_iter().filter_map(|shard| Some((machine.id, machine.group(shard)?)))
         });
         let leading = groups.filter(|(_, group)| group.is_leader());
         let told =
@@ -461,7 +506,7 @@ impl World {
     /// Waits until each shard has a leader that serves.
     pub(super) async fn await_leaders(&self, within: Duration) -> Result<(), String> {
         let deadline = Instant::now() + within;
-        for shard in self.around.shards.groups() {
+        for shard in self.groups() {
             while !self.machines.values().any(|machine| machine.leads_any(&[shard])) {
                 if Instant::now() > deadline {
                     return Err(format!("nobody leads shard {shard} though all is well"));

@@ -17,6 +17,7 @@
 //!
 //! ```text
 //! !shards 3                      before the first node, as are these: its shards,
+//! !growing 8                     or one, split as nodes join, so many at most,
 //! !factor 3                      on how many nodes each is to be,
 //! !routing forward               and whether requests are passed on
 //! !table                         nodes, and where the shards are; ~!table until it is as the script says

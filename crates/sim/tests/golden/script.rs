@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aryavarth::disk::sim::CrashPlan;
-use aryavarth_cluster::{ReplicationFactor, ShardCount};
+use aryavarth_cluster::{ReplicationFactor, ShardCount, Sharding};
 use aryavarth_script::{Reply, merged, request, show, steps, take, words};
 use aryavarth_server::cluster::Wish;
 use aryavarth_server::config::Routing;
@@ -31,7 +31,7 @@ struct Connection {
 /// The script with what its lines get now.
 pub fn run(script: &str) -> String {
     let plan = Plan {
-        shards: ShardCount::new(3).unwrap(),
+        sharding: Sharding::Fixed(ShardCount::new(3).unwrap()),
         factor: ReplicationFactor::Three,
         routing: Routing::Redirect,
     };
@@ -77,7 +77,12 @@ impl Session {
         }
         let (directive, rest) = line.split_once(' ').unwrap_or((line, ""));
         match directive {
-            "!shards" => self.plan.shards = ShardCount::new(number(rest)).unwrap(),
+            "!shards" => {
+                self.plan.sharding = Sharding::Fixed(ShardCount::new(number(rest)).unwrap())
+            }
+            "!growing" => {
+                self.plan.sharding = Sharding::Growing(ShardCount::new(number(rest)).unwrap());
+            }
             "!factor" => self.plan.factor = ReplicationFactor::new(number(rest)).unwrap(),
             "!routing" if rest == "forward" => self.plan.routing = Routing::Forward,
             "!start" => return self.start(machines(rest)),

@@ -170,7 +170,10 @@ fn start(arguments: &Start, directory: &Path, secret: &Path, number: u16) -> Res
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     match number {
-        1 => command.arg("--init").arg("--shards").arg(arguments.shards.to_string()),
+        1 => {
+            let shards = arguments.shards.map(|shards| shards.to_string());
+            command.arg("--init").args(shards.iter().flat_map(|shards| ["--shards", shards]))
+        }
         _ => {
             let first = arguments.port + PEERS_ABOVE;
             command.arg("--join").arg(format!("127.0.0.1:{first}"))

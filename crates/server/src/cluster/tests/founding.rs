@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aryavarth::KvStore;
-use aryavarth_cluster::{ClusterId, NewNode, ReplicationFactor, ShardCount, Topology};
+use aryavarth_cluster::{ClusterId, NewNode, ReplicationFactor, ShardCount, Sharding, Topology};
 use aryavarth_replication::Identity;
 
 use super::harness::{FakeHost, Place, SHARDS, found, replicated, settled};
@@ -29,6 +29,8 @@ const CLUSTER: ClusterId = ClusterId(0xF00D);
 /// Founds as far as that, and ends without a word.
 fn begin(place: &Place, until: CutOff) {
     let shards = ShardCount::new(SHARDS).unwrap();
+    let groups = shards.groups();
+    let shards = Sharding::Fixed(shards);
     let phase = Phase::Founding { cluster: CLUSTER, shards, factor: ReplicationFactor::Three };
     let card = Card::draw(&place.home(), phase);
     card.write(&place.home()).unwrap();
@@ -45,7 +47,7 @@ fn begin(place: &Place, until: CutOff) {
         views: Arc::default(),
         host,
     };
-    around.seats.set_shards(shards);
+    around.seats.slots().set_sharding(shards);
     let identity = Identity { cluster: CLUSTER, node: FIRST, incarnation: card.incarnation };
     let phase =
         Phase::Member { cluster: CLUSTER, node: FIRST, shards, replicas: Holding::Replicas };
@@ -56,7 +58,7 @@ fn begin(place: &Place, until: CutOff) {
     let client = place.client.to_string().parse().unwrap();
     running.block_on(async {
         let member = Member::assemble(around, noted, identity, None).await.unwrap();
-        let half = shards.groups().take(2);
+        let half = groups.clone().take(2);
         match until {
             CutOff::CardWritten | CutOff::GroupsMade | CutOff::GroupsInitialized => {
                 for shard in half {
@@ -72,7 +74,7 @@ fn begin(place: &Place, until: CutOff) {
                 }
             }
             CutOff::AllPurged | CutOff::TopologyWritten => {
-                for shard in shards.groups() {
+                for shard in groups {
                     member.found_group(shard).await.unwrap();
                 }
             }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use aryavarth::KvStore;
-use aryavarth_cluster::{NodeId, NodeState};
+use aryavarth_cluster::{
+    META_GROUP, NodeId, NodeState, ReplicationFactor, ShardCount, ShardId, Sharding,
+};
 
 use super::harness::{Place, eventually, found, replicated, settled, write};
 use crate::cluster::Start;
@@ -161,4 +163,45 @@ fn a_node_waits_to_be_met_and_operators_move_leaders() {
     });
     all[0].running().node.wish(Wish::Rebalance).unwrap();
     settled(&all, 3, 3);
+}
+
+/// The shards with data, as a node knows them.
+fn shards(place: &Place) -> Vec<ShardId> {
+    let topology = place.running().topology();
+    topology.groups().map(|(shard, _)| shard).filter(|shard| *shard != META_GROUP).collect()
+}
+
+#[test]
+fn a_shard_is_split_for_each_node_and_stays_so() {
+    let mut first = Place::new();
+    let sharding = Sharding::Growing(ShardCount::new(8).unwrap());
+    first.start(Start::Found { shards: sharding, factor: ReplicationFactor::Three }).unwrap();
+    settled(&[&first], 1, 1);
+    let keys = || (0..60).map(|number| format!("key-{number}"));
+    keys().for_each(|key| write(&[&first], &key, "old"));
+    let (mut second, mut third) = (Place::new(), Place::new());
+    second.join(&first);
+    third.join(&first);
+    let all = [&first, &second, &third];
+    eventually("there are three shards", || {
+        all.iter().all(|place| shards(place) == [1, 4, 6].map(ShardId)).then_some(())
+    });
+    settled(&all, 3, 3);
+    keys().for_each(|key| replicated(&all, &key, "old"));
+    keys().step_by(2).for_each(|key| write(&all, &key, "new"));
+
+    [&mut first, &mut second, &mut third].into_iter().for_each(Place::kill);
+    [&mut first, &mut second, &mut third].into_iter().for_each(|place| {
+        place.start(Start::Resume).unwrap();
+    });
+    let mut fourth = Place::new();
+    fourth.join(&second);
+    let all = [&first, &second, &third, &fourth];
+    eventually("there are four shards", || {
+        all.iter().all(|place| shards(place).len() == 4).then_some(())
+    });
+    settled(&all, 3, 3);
+    for (number, key) in keys().enumerate() {
+        replicated(&all, &key, if number % 2 == 0 { "new" } else { "old" });
+    }
 }

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use aryavarth::{KvStore, WriteBatch};
 use aryavarth_cluster::{
-    META_GROUP, NodeId, NodeState, ReplicationFactor, ShardCount, ShardId, Topology,
+    META_GROUP, NodeId, NodeState, ReplicationFactor, ShardCount, ShardId, Sharding, Topology,
 };
 use aryavarth_replication::{Basis, Secret, Timing};
 use bytes::Bytes;
 use tempfile::TempDir;
 
 use crate::cluster::member::Member;
+use crate::cluster::reserved::group_of;
 use crate::cluster::{
     ClusterNode, ClusterOptions, Home, Host, Later, NodeError, Policy, Seats, Start, Views, runtime,
 };
@@ -31,6 +32,8 @@ pub struct FakeHost {
 }
 
 impl Host for FakeHost {
+    fn renew(&self, _: ShardId) {}
+
     fn is_quiet(&self, _shard: ShardId) -> bool {
         true
     }
@@ -81,7 +84,8 @@ pub fn free() -> SocketAddr {
 }
 
 pub fn found() -> Start {
-    Start::Found { shards: ShardCount::new(SHARDS).unwrap(), factor: ReplicationFactor::Three }
+    let shards = Sharding::Fixed(ShardCount::new(SHARDS).unwrap());
+    Start::Found { shards, factor: ReplicationFactor::Three }
 }
 
 impl Place {
@@ -219,9 +223,8 @@ pub fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 
 /// Writes a key through whoever leads its shard.
 pub fn write(places: &[&Place], key: &str, value: &str) {
-    let shards = ShardCount::new(SHARDS).unwrap();
-    let shard = crate::cluster::reserved::group_of(shards, key.as_bytes());
     eventually("a write goes through", || {
+        let shard = group_of(places[0].running().seats.slots(), key.as_bytes());
         let leader = places.iter().find(|place| place.running().leads(shard))?.running();
         let group = leader.seats.seat(shard).group()?;
         let mut batch = WriteBatch::new();
@@ -265,9 +268,8 @@ pub fn settled(places: &[&Place], voters: usize, meta: usize) {
 
 /// Waits until a key is on all nodes that have a replica of its shard.
 pub fn replicated(places: &[&Place], key: &str, value: &str) {
-    let shards = ShardCount::new(SHARDS).unwrap();
-    let shard = crate::cluster::reserved::group_of(shards, key.as_bytes());
     eventually("a key is on all replicas", || {
+        let shard = group_of(places[0].running().seats.slots(), key.as_bytes());
         let mut holders = places
             .iter()
             .filter(|place| place.running().seats.seat(shard).group().is_some())

@@ -75,8 +75,7 @@ fn a_node_of_which_the_record_of_the_topology_is_damaged_comes_back_and_asks_to_
 #[test]
 fn a_leader_that_does_not_hear_from_a_majority_for_long_takes_over_anew() {
     let mut places = three();
-    let shards = places[0].running().seats.shards().unwrap();
-    let shard = group_of(shards, b"k");
+    let shard = group_of(places[0].running().seats.slots(), b"k");
     let leader = eventually("the shard is led", || {
         (0..3).find(|place| places[*place].running().leads(shard))
     });
@@ -121,7 +120,8 @@ fn a_node_comes_back_at_another_address() {
 #[test]
 fn a_node_that_stops_hands_over_first_and_gets_nothing_back() {
     let mut places = three();
-    let groups: Vec<ShardId> = places[0].running().topology().shards().groups().collect();
+    let groups: Vec<ShardId> =
+        places[0].running().topology().groups().map(|(shard, _)| shard).collect();
     let place = &places[1];
     place.running().node.hand_over();
     let led = groups.iter().filter(|shard| {
@@ -180,8 +180,7 @@ fn a_follower_that_was_away_too_long_is_sent_a_snapshot() {
     for number in 0..400 {
         write(&two, "{same}", &number.to_string());
     }
-    let shards = places[0].running().topology().shards();
-    let shard = crate::cluster::reserved::group_of(shards, b"{same}");
+    let shard = group_of(places[0].running().seats.slots(), b"{same}");
     for place in two {
         let member = Arc::clone(place.running().member());
         eventually("the log is purged", || {

@@ -130,13 +130,13 @@ pub(in crate::command) fn transfer(
 
 /// A shard by its number; the meta group is 0.
 fn shard(cx: &Context<'_, '_>, word: &[u8]) -> Result<ShardId, CommandError> {
-    let most = cluster(cx)?.seats.shards().ok_or(HOMELESS)?.get();
+    let shards = cluster(cx)?.seats.slots().map().ok_or(HOMELESS)?;
     let number = integer::parse_i64(word).ok_or(CommandError::NotAnInteger)?;
-    let number = u16::try_from(number).ok().filter(|number| *number <= most);
-    number.map(ShardId).ok_or_else(|| {
-        CommandError::new(format!(
-            "ERR Unknown shard: they have the numbers {META_GROUP} to {most}"
-        ))
+    let shard = u16::try_from(number).ok().map(ShardId);
+    shard.filter(|shard| *shard == META_GROUP || shards.is_open(*shard)).ok_or_else(|| {
+        let numbers: Vec<_> = shards.shards().map(|shard| shard.to_string()).collect();
+        let numbers = numbers.join(" ");
+        CommandError::new(format!("ERR Unknown shard: they are {META_GROUP} {numbers}"))
     })
 }
 

@@ -79,8 +79,8 @@ fn slot(number: i64) -> Option<Slot> {
 
 /// Whether this node has a replica of a slot's shard.
 fn is_here(cluster: &Clustered, slot: Slot) -> bool {
-    let shards = cluster.seats.shards();
-    shards.is_some_and(|shards| cluster.seats.seat(shards.shard_of(slot)).group().is_some())
+    let shard = cluster.seats.slots().shard_of(slot);
+    shard.is_some_and(|shard| cluster.seats.seat(shard).group().is_some())
 }
 
 /// Whether to look at more keys.

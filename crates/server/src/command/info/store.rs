@@ -110,7 +110,7 @@ pub(super) fn cluster(page: &mut Page, server: &Server) {
         page.line("aryavarth_cluster_node", node);
         page.line("aryavarth_cluster_epoch", topology.epoch());
         page.line("aryavarth_cluster_nodes", topology.nodes().len());
-        page.line("aryavarth_cluster_shards", topology.shards().get());
+        page.line("aryavarth_cluster_shards", topology.shards().count());
     }
     page.line("aryavarth_cluster_led", led);
     page.line("aryavarth_cluster_followed", followed);
