@@ -213,10 +213,12 @@ class Ours(Cluster):
 
     def __init__(self, run, shards=None):
         super().__init__(run, OURS)
+        # None: it grows, and comes to have a shard for each node.
         self.shards = shards or run.shards
 
     def begin(self):
-        self.start(self.new_node(), "--init", "--shards", self.shards)
+        fixed = ("--shards", self.shards) if self.shards else ()
+        self.start(self.new_node(), "--init", *fixed)
         await_true("the first node serves", self.is_settled, 30, self.nodes)
         for _ in range(NODES - 1):
             self.join()
@@ -248,7 +250,7 @@ class Ours(Cluster):
             status["state"] == "ok"
             and len(status["nodes"]) == count
             and all(node["state"] == "active" and node["sight"] == "reachable" for node in status["nodes"])
-            and len(data) == self.shards
+            and len(data) == (self.shards or (count if count >= FACTOR else 1))
             and all(is_in_place(shard, voters) for shard in data)
             and (count < FACTOR or held(status)[1] - held(status)[0] <= 2)
         )
@@ -574,7 +576,7 @@ def parse():
     parser.add_argument("--seconds", help="seconds of each load (10)", **number)
     parser.add_argument("--keys", help="keys in use (100000)", **number)
     parser.add_argument("--add-keys", help="keys that are there when a node is added (2000000)", **number)
-    parser.add_argument("--shards", help="shards of ours (16)", default=16, **number)
+    parser.add_argument("--shards", help="shards of ours, from the beginning (one, split until each node has one)", **number)
     parser.add_argument("--rows", metavar="NAME,…", help="only rows whose names begin like this; `=NAME` is exact")
     parser.add_argument("--list", action="store_true", help="show the names of the rows")
     parser.add_argument("--quick", action="store_true", help="does everything work? no figures to believe")
@@ -603,7 +605,7 @@ def head(run):
     if kind in ("tmpfs", "ramfs"):
         print("NOT MEANINGFUL: this is memory, not a disk; choose another --workdir")
     quick = "; QUICK: figures mean nothing" if run.quick else ""
-    print(f"{NODES} nodes each, {run.shards} shards, {run.keys:,} keys of {KEY} B, values of {VALUE} B, medians of {run.rounds} rounds{quick}\n")
+    print(f"{NODES} nodes each, {run.shards or "growing"} shards, {run.keys:,} keys of {KEY} B, values of {VALUE} B, medians of {run.rounds} rounds{quick}\n")
     return {"fdatasync_per_s": rate, "file_system": kind, "versions": versions}
 
 
