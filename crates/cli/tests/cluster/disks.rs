@@ -81,7 +81,7 @@ fn sweep() {
 #[test]
 fn a_node_whose_disk_is_full_stops_nobody_and_comes_back_when_there_is_room() {
     let cluster = Cluster::plan(3, 4);
-    let Some(disk) = SmallDisk::mount(&cluster.store(1), 96) else { return };
+    let Some(disk) = SmallDisk::mount(&cluster.store(1), 192) else { return };
     let cluster = cluster.begun();
     let load = Load::start(&cluster);
     load.await_all_written(BOUND);

@@ -184,7 +184,7 @@ fn a_shard_is_split_for_each_node_and_stays_so() {
     third.join(&first);
     let all = [&first, &second, &third];
     eventually("there are three shards", || {
-        all.iter().all(|place| shards(place) == [1, 4, 6].map(ShardId)).then_some(())
+        all.iter().all(|place| shards(place) == [1, 4, 7].map(ShardId)).then_some(())
     });
     settled(&all, 3, 3);
     keys().for_each(|key| replicated(&all, &key, "old"));
