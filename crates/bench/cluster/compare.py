@@ -605,7 +605,8 @@ def head(run):
     if kind in ("tmpfs", "ramfs"):
         print("NOT MEANINGFUL: this is memory, not a disk; choose another --workdir")
     quick = "; QUICK: figures mean nothing" if run.quick else ""
-    print(f"{NODES} nodes each, {run.shards or "growing"} shards, {run.keys:,} keys of {KEY} B, values of {VALUE} B, medians of {run.rounds} rounds{quick}\n")
+    shards = f"{run.shards} shards" if run.shards else "a shard for each node"
+    print(f"{NODES} nodes each, {shards}, {run.keys:,} keys of {KEY} B, values of {VALUE} B, medians of {run.rounds} rounds{quick}\n")
     return {"fdatasync_per_s": rate, "file_system": kind, "versions": versions}
 
 
