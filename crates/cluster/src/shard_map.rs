@@ -18,7 +18,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use crate::shards::{Route, ShardCount, ShardId};
+use crate::shards::{META_GROUP, Route, ShardCount, ShardId};
 use crate::slot::Slot;
 
 const WORDS: usize = ShardCount::MAX.get() as usize / u64::BITS as usize;
@@ -99,6 +99,11 @@ impl ShardMap {
     /// The shards, in the order of their slots.
     pub fn shards(self) -> impl DoubleEndedIterator<Item = ShardId> + Clone {
         self.most().shards().filter(move |shard| self.is_open(*shard))
+    }
+
+    /// All Raft groups: the meta group, then the shards.
+    pub fn groups(self) -> impl DoubleEndedIterator<Item = ShardId> + Clone {
+        std::iter::once(META_GROUP).chain(self.shards())
     }
 
     /// The shard that owns a slot.

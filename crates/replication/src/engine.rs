@@ -117,7 +117,7 @@ impl EngineStore {
             return Ok(());
         }
         split::make_replicas(&self.store, shard, &into)?;
-        listener(shard, &into);
+        listener(&into);
         told.insert(shard, into);
         Ok(())
     }

@@ -47,7 +47,7 @@ const SPLIT: &[u8] = b"\0aryavarth\0split\0";
 const BORN: &[u8] = b"\0aryavarth\0born\0";
 
 /// Told of the shards that a shard here was split into.
-pub type Listener = Arc<dyn Fn(ShardId, &BTreeSet<ShardId>) + Send + Sync>;
+pub type Listener = Arc<dyn Fn(&BTreeSet<ShardId>) + Send + Sync>;
 
 /// The key that says what a shard was split into.
 pub fn split_key(shard: ShardId) -> Vec<u8> {

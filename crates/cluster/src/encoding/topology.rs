@@ -71,7 +71,7 @@ pub(super) fn read(reader: &mut Reader<'_>, version: u8) -> Result<Topology> {
     let factor = reader.factor()?;
     let next_node = reader.node()?;
     let nodes = nodes(reader)?;
-    let groups = crate::topology::groups(&shards);
+    let groups = shards.groups();
     let groups = groups.map(|shard| Ok((shard, group(reader)?))).collect::<Result<_>>()?;
     let settings = settings(reader)?;
     Ok(Topology { epoch, cluster, shards, factor, next_node, nodes, groups, settings })

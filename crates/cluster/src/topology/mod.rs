@@ -171,7 +171,7 @@ impl Topology {
             factor,
             next_node: NodeId(node.id.0.saturating_add(1)),
             nodes: BTreeMap::from([(node.id, node)]),
-            groups: groups(&shards).map(|group| (group, alone.clone())).collect(),
+            groups: shards.groups().map(|group| (group, alone.clone())).collect(),
             settings: BTreeMap::new(),
         }
     }
@@ -242,11 +242,6 @@ impl Topology {
     pub fn settings(&self) -> &BTreeMap<String, String> {
         &self.settings
     }
-}
-
-/// All Raft groups of these shards: the meta group, then theirs.
-pub(crate) fn groups(shards: &ShardMap) -> impl Iterator<Item = ShardId> + use<> {
-    std::iter::once(META_GROUP).chain(shards.shards())
 }
 
 impl fmt::Display for Epoch {

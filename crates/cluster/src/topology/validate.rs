@@ -25,7 +25,7 @@ impl Topology {
     pub fn validate(&self) -> Result<()> {
         require(self.epoch.0 > 0, || "the epoch is 0".into())?;
         self.validate_nodes()?;
-        let alike = super::groups(&self.shards).eq(self.groups.keys().copied());
+        let alike = self.shards.groups().eq(self.groups.keys().copied());
         require(alike, || "there is not a group for each shard".into())?;
         self.groups().try_for_each(|(shard, group)| self.validate_group(shard, group))?;
         require(self.settings.len() <= MAX_SETTINGS, || "there are too many settings".into())?;

@@ -69,6 +69,15 @@ fn happen(world: &mut World, event: &Event) {
     }
 }
 
+/// The world after these events, once all is quiet: as it is wanted.
+fn lives_through(mut world: World, events: &[Event]) -> World {
+    events.iter().for_each(|event| happen(&mut world, event));
+    world.resume_all();
+    world.settle();
+    world.assert_as_wanted();
+    world
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -80,13 +89,7 @@ proptest! {
         factor in prop_oneof![Just(1), Just(3), Just(5)],
         events in proptest::collection::vec(any_event(), 0..60),
     ) {
-        let mut world = World::new(shards, factor);
-        for event in &events {
-            happen(&mut world, event);
-        }
-        world.resume_all();
-        world.settle();
-        world.assert_as_wanted();
+        lives_through(World::new(shards, factor), &events);
     }
 
     /// The same of a cluster that grows.
@@ -96,14 +99,7 @@ proptest! {
         factor in prop_oneof![Just(1), Just(3), Just(5)],
         events in proptest::collection::vec(any_event(), 0..60),
     ) {
-        let mut world = World::growing(most, factor);
-        for event in &events {
-            happen(&mut world, event);
-        }
-        world.resume_all();
-        world.settle();
-        world.assert_as_wanted();
-        world.assert_grown();
+        lives_through(World::growing(most, factor), &events).assert_grown();
     }
 
     /// Undisturbed, hardly more is copied than placement says, and a move takes two entries of the log.

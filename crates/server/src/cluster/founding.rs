@@ -48,8 +48,7 @@ impl Member {
             let member = Arc::clone(&member);
             spawn(async move { member.found_group(shard).await })
         };
-        let groups = std::iter::once(META_GROUP).chain(shards.first().shards());
-        let founding: Vec<_> = groups.map(found).collect();
+        let founding: Vec<_> = shards.first().groups().map(found).collect();
         for founded in founding {
             founded.await.map_err(|error| NodeError::System {
                 operation: "found a shard",

@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use aryavarth_cluster::ShardId;
+use aryavarth_cluster::{META_GROUP, ShardId};
 use aryavarth_replication::{Basis, Group, NodeId, NodeStore, Role, Standing, Term, split};
 use tokio::time::Instant;
 
@@ -43,7 +43,7 @@ const ELECTION: Duration = Duration::from_millis(60);
 /// Has what a store says of splits heeded: at once, wherever slots are looked up, and by the member, once there is one.
 pub(super) fn listener(slots: &Arc<Slots>, desk: &Arc<Desk>) -> split::Listener {
     let (slots, desk) = (Arc::clone(slots), Arc::clone(desk));
-    Arc::new(move |_, into: &BTreeSet<ShardId>| {
+    Arc::new(move |into: &BTreeSet<ShardId>| {
         if (planted::split_is_not_heard() || slots.open(into.iter().copied()))
             && let Some(member) = desk.member()
         {
@@ -205,7 +205,7 @@ impl Member {
         for group in self.node.groups() {
             let mut own = first;
             let here = group.shard();
-            if here.0 == 0 || here == shard {
+            if here == META_GROUP || here == shard {
                 continue;
             }
             own.open(here);

@@ -147,7 +147,14 @@ impl<'s> Turn<'s> {
         if spec.id == CommandId::Exec {
             return self.lane_of_transaction(session);
         }
-        proposers.lane_by(|| args.get(spec.keys(&args).next()?.index))
+        let lane = proposers.lane_by(|| args.get(spec.keys(&args).next()?.index));
+        debug_assert!(
+            // There a shard may be split between two looks.
+            self.server.cluster.is_some()
+                || spec.keys(&args).all(|key| proposers.lane_of(&args[key.index]) == lane),
+            "all keys of a command are in one lane"
+        );
+        lane
     }
 
     /// The lane of what is queued and watched.

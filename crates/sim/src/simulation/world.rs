@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aryavarth::disk::sim::CrashPlan;
-use aryavarth_cluster::{
-    META_GROUP, NodeState, ReplicationFactor, ShardCount, ShardMap, Sharding, group_size,
-};
+use aryavarth_cluster::{NodeState, ReplicationFactor, ShardCount, ShardMap, Sharding, group_size};
 use aryavarth_replication::simulation::SimNetwork;
 use aryavarth_replication::{NodeId, ShardId, Timing};
 use aryavarth_server::cluster::Start;
@@ -483,7 +481,7 @@ impl World {
 
     /// All Raft groups, likewise.
     pub(super) fn groups(&self) -> Vec<ShardId> {
-        std::iter::once(META_GROUP).chain(self.map().shards()).collect()
+        self.map().groups().collect()
     }
 
     /// The shard that has what is to be a shard's own, if it is not there yet.
