@@ -59,7 +59,8 @@ pub use encoding::VERSION;
 pub use error::{Error, Result};
 pub use node::{Address, ClusterId, Incarnation, Node, NodeId, NodeName, NodeSet, NodeState, Zone};
 pub use placement::{
-    Choice, Placement, Wanted, check_drain, group_size, next_transfer, spread_leaders, wanted,
+    Burden, Choice, Placement, Wanted, check_drain, group_size, next_transfer, spread_leaders,
+    wanted,
 };
 pub use reconcile::{Limits, Membership, NodeSight, Observed, ShardSight, Step, next_step};
 pub use redis_view::{Endpoint, Health, RedisView, Role, ShardEntry, ShardMember, SlotsEntry};

@@ -12,6 +12,24 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::node::{NodeId, NodeSet};
+use crate::shards::{META_GROUP, ShardId};
+
+/// What it is to lead a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Burden {
+    /// Its clients are served: what is spread.
+    #[default]
+    Clients,
+    /// Hardly anything: the meta group, which would otherwise be its leader's share of three nodes' three shards.
+    None,
+}
+
+impl Burden {
+    /// What it is to lead this group.
+    pub fn of(shard: ShardId) -> Burden {
+        if shard == META_GROUP { Burden::None } else { Burden::Clients }
+    }
+}
 
 /// Of whom a group may choose its leader.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,12 +40,14 @@ pub struct Choice {
     pub pinned: Option<NodeId>,
     /// Who does.
     pub current: Option<NodeId>,
+    /// What it is to the one who does.
+    pub burden: Burden,
 }
 
 /// A leader for each group that has a candidate.
 ///
-/// Of two nodes, none leads two groups more than the other if a chain of candidates allows that. Pinned
-/// leaders are never moved for the balance.
+/// Of two nodes, none leads two groups with clients more than the other if a chain of candidates allows that. Pinned
+/// leaders are never moved for the balance, nor are those of groups without.
 pub fn spread_leaders(choices: &[Choice]) -> Vec<Option<NodeId>> {
     let mut spread = Spread::new(choices);
     while spread.improve() {}
@@ -86,7 +106,11 @@ impl<'c> Spread<'c> {
     }
 
     fn lead(&mut self, index: usize, node: NodeId) {
-        if let Some(before) = self.leaders[index].replace(node) {
+        let before = self.leaders[index].replace(node);
+        if self.choices[index].burden == Burden::None {
+            return;
+        }
+        if let Some(before) = before {
             *self.load.get_mut(&before).expect("it led") -= 1;
         }
         *self.load.get_mut(&node).expect("it is a candidate") += 1;
@@ -153,7 +177,8 @@ impl<'c> Spread<'c> {
     fn exits(&self) -> Exits<'_> {
         let mut exits = Exits::new();
         for (index, (leader, choice)) in self.leaders.iter().zip(self.choices).enumerate() {
-            if let Some(leader) = leader.filter(|leader| choice.pinned != Some(*leader)) {
+            let weighs = choice.burden == Burden::Clients;
+            if let Some(leader) = leader.filter(|leader| weighs && choice.pinned != Some(*leader)) {
                 exits.entry(leader).or_default().push((index, &choice.candidates));
             }
         }
@@ -183,7 +208,7 @@ mod tests {
     }
 
     fn choice(candidates: &[u64], current: Option<u64>) -> Choice {
-        Choice { candidates: nodes(candidates), pinned: None, current: current.map(NodeId) }
+        Choice { candidates: nodes(candidates), current: current.map(NodeId), ..Choice::default() }
     }
 
     fn led(leaders: &[Option<NodeId>]) -> Vec<u64> {
@@ -225,6 +250,20 @@ mod tests {
     }
 
     #[test]
+    fn the_meta_group_is_nobodys_share() {
+        let meta = Choice { burden: Burden::of(META_GROUP), ..choice(&[1, 2, 3], Some(3)) };
+        let shards = |leaders: [u64; 3]| leaders.map(|leader| choice(&[1, 2, 3], Some(leader)));
+        let [one, two, three] = shards([1, 1, 2]);
+        assert_eq!(next_transfer(&[meta.clone(), one, two, three]), Some((1, NodeId(3))));
+        let [one, two, three] = shards([1, 2, 3]);
+        assert_eq!(next_transfer(&[meta.clone(), one, two, three]), None);
+        // But it is led by who may lead it.
+        let leaving = Choice { candidates: nodes(&[1, 2]), ..meta };
+        let [one, two, three] = shards([1, 2, 3]);
+        assert_eq!(next_transfer(&[leaving, one, two, three]), Some((0, NodeId(1))));
+    }
+
+    #[test]
     fn who_can_not_lead_does_not() {
         let choices = [choice(&[], Some(1)), choice(&[2], Some(1))];
         assert_eq!(led(&spread_leaders(&choices)), [0, 2]);
@@ -241,6 +280,9 @@ mod tests {
             if first.candidates.is_empty() {
                 return go(rest, load);
             }
+            if first.burden == Burden::None {
+                return go(rest, load);
+            }
             let each = first.candidates.iter().map(|&node| {
                 *load.entry(node).or_default() += 1;
                 let most = go(rest, load);
@@ -254,8 +296,10 @@ mod tests {
 
     fn any_choice() -> impl Strategy<Value = Choice> {
         let set = proptest::collection::btree_set((1..=4_u64).prop_map(NodeId), 0..=3);
-        (set, proptest::option::of((1..=4_u64).prop_map(NodeId)))
-            .prop_map(|(candidates, current)| Choice { candidates, pinned: None, current })
+        let burden = prop_oneof![4 => Just(Burden::Clients), 1 => Just(Burden::None)];
+        (set, proptest::option::of((1..=4_u64).prop_map(NodeId)), burden).prop_map(
+            |(candidates, current, burden)| Choice { candidates, pinned: None, current, burden },
+        )
     }
 
     proptest! {
@@ -267,7 +311,7 @@ mod tests {
                 prop_assert_eq!(leader.is_some(), !choice.candidates.is_empty());
                 if let Some(node) = leader {
                     prop_assert!(choice.candidates.contains(node));
-                    *load.entry(*node).or_default() += 1;
+                    *load.entry(*node).or_default() += usize::from(choice.burden == Burden::Clients);
                 }
             }
             let most = load.values().copied().max().unwrap_or(0);
@@ -297,7 +341,9 @@ mod tests {
                 steps += 1;
                 prop_assert!(steps <= 4 * choices.len());
             }
+            let weighs = |choice: &&Choice| choice.burden == Burden::Clients;
             let able = choices.iter().filter(|choice| !choice.candidates.is_empty());
+            let able = able.filter(weighs);
             let mut load = BTreeMap::<NodeId, usize>::new();
             able.for_each(|choice| *load.entry(choice.current.unwrap()).or_default() += 1);
             prop_assert_eq!(load.values().copied().max().unwrap_or(0), best);

@@ -29,7 +29,7 @@ use crate::shards::ShardId;
 use crate::topology::{Replicas, ReplicationFactor, Topology};
 
 pub use drain::check_drain;
-pub use leaders::{Choice, next_transfer, spread_leaders};
+pub use leaders::{Burden, Choice, next_transfer, spread_leaders};
 
 /// Where the replicas of all groups should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,10 +64,11 @@ pub fn wanted(topology: &Topology) -> Placement {
     let choices: Vec<_> = voters
         .iter()
         .zip(topology.groups())
-        .map(|(voters, (_, group))| Choice {
+        .map(|(voters, (shard, group))| Choice {
             candidates: voters.clone(),
             pinned: group.pinned,
             current: None,
+            burden: Burden::of(shard),
         })
         .collect();
     let leaders = spread_leaders(&choices);

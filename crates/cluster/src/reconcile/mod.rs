@@ -29,7 +29,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::node::{NodeId, NodeSet, NodeState};
-use crate::placement::{Choice, next_transfer, wanted_voters};
+use crate::placement::{Burden, Choice, next_transfer, wanted_voters};
 use crate::reconcile::course::Course;
 use crate::shards::ShardId;
 use crate::topology::{Change, Damage, Move, Replicas, Topology};
@@ -317,14 +317,16 @@ impl<'v> View<'v> {
 
     /// Hands over one leadership for the sake of balance.
     fn leader(&self) -> Option<Step> {
-        let (shards, choices): (Vec<_>, Vec<_>) =
-            self.seen().map(|(shard, group, sight)| (shard, self.choice(group, sight))).unzip();
+        let (shards, choices): (Vec<_>, Vec<_>) = self
+            .seen()
+            .map(|(shard, group, sight)| (shard, self.choice(shard, group, sight)))
+            .unzip();
         let (index, to) = next_transfer(&choices)?;
         Some(Step::TransferLeader { shard: shards[index], to })
     }
 
     /// Who may lead a group: who is there, is to stay, and has what the leader has.
-    fn choice(&self, group: &Replicas, sight: &ShardSight) -> Choice {
+    fn choice(&self, shard: ShardId, group: &Replicas, sight: &ShardSight) -> Choice {
         let able = |node: &NodeId| {
             self.observed.reaches(*node) && sight.caught_up.contains(node) && self.stays(*node)
         };
@@ -338,7 +340,8 @@ impl<'v> View<'v> {
                 .copied()
                 .collect(),
         };
-        Choice { candidates, pinned: group.pinned, current: Some(sight.leader) }
+        let current = Some(sight.leader);
+        Choice { candidates, pinned: group.pinned, current, burden: Burden::of(shard) }
     }
 
     /// Whether a node is neither on its way out nor damaged, so that it could send no copy.

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aryavarth_cluster::{
-    Applied, Change, ClusterId, Incarnation, Limits, Membership, NewNode, NodeId, NodeSet,
-    NodeSight, NodeState, Observed, ReplicationFactor, ShardCount, ShardId, ShardSight, Sharding,
-    Step, Topology, Zone, next_step, wanted,
+    Applied, Change, ClusterId, Incarnation, Limits, META_GROUP, Membership, NewNode, NodeId,
+    NodeSet, NodeSight, NodeState, Observed, ReplicationFactor, ShardCount, ShardId, ShardSight,
+    Sharding, Step, Topology, Zone, next_step, wanted,
 };
 
 const LIMITS: Limits = Limits { copies_per_node: 2 };
@@ -442,9 +442,10 @@ impl World {
         }
     }
 
-    /// By how much the numbers of leaderships of nodes differ.
+    /// By how much the numbers of shards that nodes lead differ.
     pub fn leaders_spread(&self) -> usize {
-        let led = |node| self.groups.values().filter(|group| group.leader == Some(node)).count();
+        let shards = || self.groups.iter().filter(|(shard, _)| **shard != META_GROUP);
+        let led = |node| shards().filter(|(_, group)| group.leader == Some(node)).count();
         let led: Vec<_> = self.topology.nodes().map(|node| led(node.id)).collect();
         led.iter().max().unwrap() - led.iter().min().unwrap()
     }
