@@ -25,6 +25,7 @@
 pub mod codec;
 pub mod tables;
 
+mod apply;
 pub mod replay;
 mod write;
 

@@ -154,13 +154,17 @@ impl Core {
         resident
     }
 
-    /// Brings the beginnings of the records that may be of a key with `hash` into the cache.
-    pub fn touch_records(&self, hash: KeyHash, guard: &Guard) {
-        let touch = |location: Location| {
-            self.segment(location, guard).touch(guard, location.offset());
-            Ok::<_, std::convert::Infallible>(false)
-        };
-        let Ok(_) = self.index.find(guard, hash, touch);
+    /// Brings what looking up keys with these hashes will need nearer to the processor: their buckets, then the
+    /// beginnings of the records that may be theirs, for all of them at once rather than one after the other.
+    pub fn warm(&self, hashes: impl Iterator<Item = KeyHash> + Clone, guard: &Guard) {
+        hashes.clone().for_each(|hash| self.index.touch(guard, hash));
+        for hash in hashes {
+            let touch = |location: Location| {
+                self.segment(location, guard).touch(guard, location.offset());
+                Ok::<_, std::convert::Infallible>(false)
+            };
+            let Ok(_) = self.index.find(guard, hash, touch);
+        }
     }
 
     /// The segment of a location that the index gave while `guard` was held.

@@ -114,13 +114,9 @@ impl Reader<'_> {
         let core = self.store.core();
         let mut hashes = [None; Self::WARMED];
         for (hash, key) in hashes.iter_mut().zip(keys) {
-            let of_key = core.hash(key);
-            core.index.touch(&self.guard, of_key);
-            *hash = Some(of_key);
+            *hash = Some(core.hash(key));
         }
-        for hash in hashes.into_iter().flatten() {
-            core.touch_records(hash, &self.guard);
-        }
+        core.warm(hashes.iter().copied().flatten(), &self.guard);
     }
 
     /// Lets go of what was seen so far and goes on, as between the answers of a long visit.
