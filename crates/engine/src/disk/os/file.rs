@@ -11,7 +11,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::FallocateFlags;
@@ -26,6 +26,10 @@ static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 /// Writes of this many bytes go through a call rather than the mapping: the first touch of each page
 /// of a mapping interrupts the thread, which costs more than one call for all of them.
 const WRITTEN_BY_CALL: usize = 4 << 10;
+
+/// So do this many writes after a sync: it has the system watch each page it wrote, so that the next touch
+/// interrupts the thread, and others that use the mapping have to be told. Whoever syncs each write never pays that.
+const CALLS_AFTER_SYNC: u32 = 8;
 
 #[derive(Debug)]
 pub(super) struct OsFile {
@@ -44,6 +48,8 @@ enum Handle {
         capacity: u64,
         /// Held while the length changes.
         resizing: Mutex<()>,
+        /// Writes since the last sync began, about.
+        writes: AtomicU32,
     },
 }
 
@@ -94,7 +100,12 @@ impl OsFile {
         Ok(OsFile {
             path: path.to_owned(),
             mapping: map(capacity, |length| Mapping::writable(&file, length)),
-            handle: Handle::Writable { file, capacity, resizing: Mutex::new(()) },
+            handle: Handle::Writable {
+                file,
+                capacity,
+                resizing: Mutex::new(()),
+                writes: AtomicU32::new(0),
+            },
             length: AtomicU64::new(length),
         })
     }
@@ -151,18 +162,28 @@ impl DiskFile for OsFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let Handle::Writable { file, .. } = &self.handle else { return Err(read_only()) };
+        let Handle::Writable { file, writes, .. } = &self.handle else {
+            return Err(read_only());
+        };
         let start = self
             .range(offset, bytes.len())
             .ok_or_else(|| invalid("a write past the allocated length".to_owned()))?;
+        let is_soon = writes.load(Ordering::Relaxed) < CALLS_AFTER_SYNC;
         match &self.mapping {
-            Some(mapping) if bytes.len() < WRITTEN_BY_CALL => mapping.write(start, bytes),
-            _ => file.write_all_at(bytes, offset),
+            Some(mapping) if !is_soon && bytes.len() < WRITTEN_BY_CALL => {
+                mapping.write(start, bytes)
+            }
+            _ => {
+                if is_soon {
+                    writes.fetch_add(1, Ordering::Relaxed);
+                }
+                file.write_all_at(bytes, offset)
+            }
         }
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {
-        let Handle::Writable { file, capacity, resizing } = &self.handle else {
+        let Handle::Writable { file, capacity, resizing, .. } = &self.handle else {
             return Err(read_only());
         };
         if length > *capacity {
@@ -203,7 +224,10 @@ impl DiskFile for OsFile {
     fn sync(&self) -> io::Result<()> {
         match &self.handle {
             Handle::ReadOnly { identity } => self.reopen(*identity)?.sync_all(),
-            Handle::Writable { file, .. } => self.sync_writable(file),
+            Handle::Writable { file, writes, .. } => {
+                writes.store(0, Ordering::Relaxed);
+                self.sync_writable(file)
+            }
         }
     }
 }
