@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -30,8 +31,8 @@ use super::{Seats, Start, Views, joining, saved};
 use crate::config::OnDamage;
 use crate::tasks::begin;
 
-/// Threads for what waits for other nodes.
-const THREADS: usize = 2;
+/// The most threads for what waits for other nodes.
+const MOST_THREADS: usize = 2;
 /// How long somebody may take to say who it is.
 const GREETING: Duration = Duration::from_millis(500);
 
@@ -119,13 +120,20 @@ impl fmt::Debug for ClusterNode {
     }
 }
 
+/// Half of the processors: the other half has clients to serve. A second thread on the same processor would only have
+/// each wake the other.
+fn threads() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    (processors / 2).clamp(1, MOST_THREADS)
+}
+
 /// The threads of a node.
 ///
 /// # Errors
 /// [`NodeError::System`].
 pub fn runtime() -> Result<Runtime, NodeError> {
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(THREADS)
+        .worker_threads(threads())
         .thread_name("aryavarth-raft")
         .enable_all()
         .build()
