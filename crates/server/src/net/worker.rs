@@ -5,6 +5,9 @@ mod by_hand;
 mod eviction;
 #[cfg(feature = "simulated-cluster")]
 mod simulated;
+#[cfg(test)]
+#[cfg(feature = "simulation")]
+mod tests;
 
 #[cfg(feature = "simulation")]
 pub(crate) use by_hand::{ByHand, Standstill};
@@ -391,7 +394,9 @@ impl Worker {
     fn accept(&mut self, listener: usize) {
         for _ in 0..ACCEPTED_AT_ONCE {
             let keepalive = self.server.config.hot().keepalive();
-            match self.listeners[listener].accept(keepalive) {
+            // An event from before the listeners were closed.
+            let Some(listener) = self.listeners.get_mut(listener) else { return };
+            match listener.accept(keepalive) {
                 Ok(Some((socket, origin))) => self.place(socket, origin),
                 Ok(None) => {
                     self.accepts_later = false;
