@@ -9,7 +9,6 @@
 //! - A lane that was closed is opened again, however this ends.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aryavarth_cluster::{NodeId, ShardId};
@@ -68,6 +67,10 @@ impl Member {
         if !members.iter().any(|m| m.node == to && m.standing == Standing::Voter) {
             return Err(aryavarth_cluster::Error::NotAVoter { shard, node: to }.into());
         }
+        // It would be gone before it leads.
+        if self.known().heard.is_leaving(to) {
+            return Err(NodeError::Later(format!("node {to} is about to stop")));
+        }
         let _closed = Closed::new(Arc::clone(&self.around.seats), shard);
         let deadline = Instant::now() + SETTLING;
         while !self.around.host.is_quiet(shard) && Instant::now() < deadline {
@@ -78,10 +81,21 @@ impl Member {
 
     /// Hands over all that this node leads.
     pub(crate) async fn hand_all_over(self: &Arc<Self>) {
-        self.leaving.store(true, Ordering::Release);
-        self.pulse_now.notify_one();
+        self.say_goodbye().await;
+        let handed = async {
+            // What was ordered before the goodbye was heard may still have it lead one more.
+            while self.hand_over_each().await > 0 {}
+        };
+        if tokio::time::timeout(FAREWELL, handed).await.is_err() {
+            tracing::warn!("some leaderships were not handed over in time");
+        }
+    }
+
+    /// Hands over what this node leads now, and says how many groups that are.
+    async fn hand_over_each(self: &Arc<Self>) -> usize {
         let mut handed = Vec::new();
-        for group in self.node.groups() {
+        for group in self.node.groups().into_iter().filter(|group| self.successor(group).is_some())
+        {
             let member = Arc::clone(self);
             handed.push(spawn(async move {
                 while let Some(to) = member.successor(&group) {
@@ -96,13 +110,13 @@ impl Member {
                 }
             }));
         }
-        if tokio::time::timeout(FAREWELL, all(handed)).await.is_err() {
-            tracing::warn!("some leaderships were not handed over in time");
-        }
+        let count = handed.len();
+        all(handed).await;
+        count
     }
 
     /// Who could lead instead of this node: of the voters that answer one that is furthest, another for each
-    /// shard, and none with a damaged store if there is another. None if this node does not lead, or there is nobody.
+    /// shard, none that is about to stop, and none with a damaged store if there is another. None if this node does not lead, or there is nobody.
     pub(super) fn successor(&self, group: &Group) -> Option<NodeId> {
         self.intact_successor(group).or_else(|| self.any_successor(group, |_| true))
     }
@@ -119,9 +133,11 @@ impl Member {
         if status.leadership.role != Role::Leader {
             return None;
         }
+        let leaving = |node| self.known().heard.is_leaving(node);
         let others = status.members.iter().filter(|member| {
             member.standing == Standing::Voter
                 && member.node != self.id()
+                && !leaving(member.node)
                 && member.silent_for.is_some_and(|silent| silent < SILENCE)
                 && may(member.node)
         });

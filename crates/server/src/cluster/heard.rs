@@ -145,6 +145,11 @@ impl Heard {
         self.nodes.get(&node).map(|voice| (voice.at, voice.since))
     }
 
+    /// Whether a node has said goodbye.
+    pub fn is_leaving(&self, node: NodeId) -> bool {
+        self.nodes.get(&node).is_some_and(|voice| voice.pulse.leaving)
+    }
+
     /// Whether a node answers.
     pub fn sight(&self, node: NodeId, now: Instant, gap: Duration) -> NodeSight {
         match self.nodes.get(&node) {

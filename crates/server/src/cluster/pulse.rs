@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::heard::Taken;
 use super::member::{Known, Member, PROMPT};
 use super::messages::{Answer, Led, News, Pulse, Question};
-use crate::tasks::spawn;
+use crate::tasks::{all, spawn};
 
 /// Between two pulses, and while replicas move.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -32,6 +32,8 @@ pub(super) const SILENCE: Duration = Duration::from_secs(2);
 const LONELY: Duration = Duration::from_secs(4);
 /// Before a pulse that is sent at once, so that several reasons for it share it.
 const GATHERING: Duration = Duration::from_millis(10);
+/// How long a goodbye may take to be heard.
+const GOODBYE: Duration = Duration::from_millis(300);
 /// Entries that a follower may be behind and still count as caught up.
 const NEARLY: u64 = 256;
 /// Between two looks at what the store holds, which visits all of its index.
@@ -72,6 +74,28 @@ impl Member {
                 () = self.pulse_now.notified() => self.rest(GATHERING).await,
             }
         }
+    }
+
+    /// Has those who tell whom to lead know that this node is about to stop, or they would have led what it hands over led
+    /// by it again. Waits for those that answer.
+    pub(super) async fn say_goodbye(self: &Arc<Self>) {
+        self.leaving.store(true, Ordering::Release);
+        let own = self
+            .known()
+            .heard
+            .pulses()
+            .find(|(node, _)| *node == self.id())
+            .map(|(_, p)| p.clone());
+        let Some(last) = own else { return };
+        let number = self.pulses.fetch_add(1, Ordering::Relaxed) + 1;
+        let pulse = Pulse { number, leaving: true, ..last };
+        self.hear(self.id(), pulse.clone());
+        let mut told = Vec::new();
+        for node in self.whom_to_tell(self.topology().as_deref()) {
+            let (member, question) = (Arc::clone(self), Question::Pulse(Box::new(pulse.clone())));
+            told.push(spawn(async move { member.ask(node, &question, GOODBYE).await.map(drop) }));
+        }
+        all(told).await;
     }
 
     async fn tell(

@@ -22,14 +22,23 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// Room that the disk must have before a group is opened anew, in bytes.
 const ROOM: u64 = 32 << 20;
 
+/// What was said of groups that have stopped, so that it is said once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    /// That they wait for room on the disk.
+    NoRoom,
+}
+
 impl Member {
     pub(super) async fn keep_replicas(self: Arc<Self>) {
         let mut epoch = self.epoch.subscribe();
+        let mut told = Told::Nothing;
         while !self.is_stopping() {
             epoch.borrow_and_update();
             self.clear_left_behind().await;
             if let Some(topology) = self.topology() {
-                self.fit_replicas(&topology).await;
+                self.fit_replicas(&topology, &mut told).await;
             }
             let mut stopping = self.stopping.subscribe();
             tokio::select! {
@@ -41,14 +50,14 @@ impl Member {
         }
     }
 
-    async fn fit_replicas(self: &Arc<Self>, topology: &Topology) {
+    async fn fit_replicas(self: &Arc<Self>, topology: &Topology, told: &mut Told) {
         for (shard, _) in topology.groups() {
             let wanted = names(topology, shard, self.id());
             let here = self.around.seats.seat(shard).group();
             let outcome = match (wanted, here) {
                 (true, None) => self.make_replica(shard).await,
                 (false, Some(_)) => self.drop_replica(shard).await,
-                (_, Some(group)) if is_stopped(&group) => self.reopen(shard).await,
+                (_, Some(group)) if is_stopped(&group) => self.reopen(shard, told).await,
                 _ => Ok(()),
             };
             if let Err(error) = outcome {
@@ -108,9 +117,9 @@ impl Member {
     }
 
     /// Opens a group anew that has stopped, if that may help: the disk was full, and there is room.
-    async fn reopen(self: &Arc<Self>, shard: ShardId) -> Result<(), NodeError> {
+    async fn reopen(self: &Arc<Self>, shard: ShardId, told: &mut Told) -> Result<(), NodeError> {
         // After a failed sync nothing is durable here until the store is opened anew.
-        if self.node.failure().is_some() || self.is_stopping() || !self.has_room() {
+        if self.node.failure().is_some() || self.is_stopping() || !self.has_room(told) {
             return Ok(());
         }
         // It may be damage that it stopped at.
@@ -122,9 +131,29 @@ impl Member {
         Ok(())
     }
 
-    fn has_room(&self) -> bool {
+    /// Whether a group that has stopped would not soon stop again. If not, says so.
+    fn has_room(&self, told: &mut Told) -> bool {
         let home = &self.around.options.home;
-        home.disk().free_space(home.directory()).is_ok_and(|free| free >= ROOM)
+        let free = home.disk().free_space(home.directory());
+        if free.as_ref().is_ok_and(|free| *free >= ROOM) {
+            *told = Told::Nothing;
+            return true;
+        }
+        if *told == Told::Nothing {
+            let directory = home.directory().display();
+            match free {
+                Ok(free) => tracing::warn!(
+                    %directory, free, needed = ROOM,
+                    "shards here have stopped and wait for room on the disk: free some, and they go on by themselves"
+                ),
+                Err(error) => tracing::warn!(
+                    %directory, %error,
+                    "shards here have stopped, and whether the disk has room again cannot be told"
+                ),
+            }
+        }
+        *told = Told::NoRoom;
+        false
     }
 
     /// Removes the keys of replicas that were dropped, where the node was ended before that was done; and of shards that

@@ -129,6 +129,18 @@ fn a_node_that_stops_hands_over_first_and_gets_nothing_back() {
         group.is_leader()
     });
     assert_eq!(led.count(), 0, "it leads nothing when that returns");
+    for other in [&places[0], &places[2]] {
+        let member = other.running().member();
+        assert!(
+            member.known().heard.is_leaving(place.id()),
+            "who has others lead knows it by then"
+        );
+        for shard in &groups {
+            let asked =
+                other.running().node.handle().block_on(member.hand_over(*shard, place.id()));
+            assert!(asked.is_err(), "it is not asked to lead");
+        }
+    }
     let led =
         |shard: &ShardId| places[0].running().leads(*shard) || places[2].running().leads(*shard);
     eventually("others lead", || groups.iter().all(led).then_some(()));
