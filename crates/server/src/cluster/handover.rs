@@ -116,7 +116,8 @@ impl Member {
     }
 
     /// Who could lead instead of this node: of the voters that answer one that is furthest, another for each
-    /// shard, none that is about to stop, and none with a damaged store if there is another. None if this node does not lead, or there is nobody.
+    /// shard, none that is about to stop, and none with a damaged store if there is another. None if this node
+    /// does not lead, or there is nobody.
     pub(super) fn successor(&self, group: &Group) -> Option<NodeId> {
         self.intact_successor(group).or_else(|| self.any_successor(group, |_| true))
     }
