@@ -168,18 +168,19 @@ impl DiskFile for OsFile {
         let start = self
             .range(offset, bytes.len())
             .ok_or_else(|| invalid("a write past the allocated length".to_owned()))?;
+        let Some(mapping) = &self.mapping else { return file.write_all_at(bytes, offset) };
         let is_soon = writes.load(Ordering::Relaxed) < CALLS_AFTER_SYNC;
-        match &self.mapping {
-            Some(mapping) if !is_soon && bytes.len() < WRITTEN_BY_CALL => {
-                mapping.write(start, bytes)
-            }
-            _ => {
-                if is_soon {
-                    writes.fetch_add(1, Ordering::Relaxed);
-                }
-                file.write_all_at(bytes, offset)
-            }
+        if !is_soon && bytes.len() < WRITTEN_BY_CALL {
+            return mapping.write(start, bytes);
         }
+        // A call would make a file that somebody has cut longer again, and nobody would notice what is gone.
+        if mapping.has_faulted() || is_shorter(file, offset + bytes.len() as u64)? {
+            return mapping.write(start, bytes);
+        }
+        if is_soon {
+            writes.fetch_add(1, Ordering::Relaxed);
+        }
+        file.write_all_at(bytes, offset)
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {
@@ -251,6 +252,12 @@ impl OsFile {
 fn file_metadata(file: &File) -> io::Result<Metadata> {
     let metadata = file.metadata()?;
     if metadata.is_file() { Ok(metadata) } else { Err(invalid("not a file".to_owned())) }
+}
+
+/// Whether `file` ends before `end`.
+fn is_shorter(file: &File, end: u64) -> io::Result<bool> {
+    let length = rustix::fs::fstat(file)?.st_size;
+    Ok(u64::try_from(length).is_ok_and(|length| length < end))
 }
 
 /// A mapping of `length` bytes if there can be one; the file is read and written without otherwise.

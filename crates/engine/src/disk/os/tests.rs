@@ -209,16 +209,24 @@ fn a_reader_outlives_a_file_cut_from_outside() {
 
 #[test]
 fn a_write_to_a_file_cut_from_outside_is_an_error() {
-    let folder = Folder::new();
-    let path = folder.path("file");
-    let file = folder.create("file", 4 * PAGE);
-    cut_from_outside(&path, PAGE);
-    file.write_at(0, b"fine").unwrap();
-    assert!(!file.has_faulted());
-    assert!(file.write_at(PAGE - 2, b"from the first page to the second").is_err());
-    assert!(file.has_faulted());
-    assert!(file.write_at(0, b"no").is_err(), "and so is every later one");
-    assert_eq!(fs::metadata(&path).unwrap().len(), PAGE);
+    let small = b"from the first page to the second".to_vec();
+    let large = pattern(2 * PAGE);
+    // The first writes after a sync are done in another way than later ones, and large ones always are.
+    for (earlier, bytes) in [(0, &small), (0, &large), (20, &small), (20, &large)] {
+        let folder = Folder::new();
+        let path = folder.path("file");
+        let file = folder.create("file", 4 * PAGE);
+        for _ in 0..earlier {
+            file.write_at(0, b"fine").unwrap();
+        }
+        cut_from_outside(&path, PAGE);
+        file.write_at(0, b"fine").unwrap();
+        assert!(!file.has_faulted());
+        assert!(file.write_at(PAGE - 2, bytes).is_err());
+        assert!(file.has_faulted());
+        assert!(file.write_at(0, b"no").is_err(), "and so is every later one");
+        assert_eq!(fs::metadata(&path).unwrap().len(), PAGE);
+    }
 }
 
 #[test]
