@@ -235,7 +235,7 @@ pub fn write(places: &[&Place], key: &str, value: &str) {
 }
 
 /// Waits until all nodes agree that nothing is to be done: nothing moves, each group has so many voters and
-/// is led, and of two nodes that stay none leads two groups more than the other.
+/// is led, and of two nodes that stay none leads two shards more than the other.
 pub fn settled(places: &[&Place], voters: usize, meta: usize) {
     eventually("the cluster comes to rest", || {
         let topology = places[0].running().topology();
@@ -259,7 +259,8 @@ pub fn settled(places: &[&Place], voters: usize, meta: usize) {
             })
             .collect();
         let led = active.iter().map(|place| {
-            topology.groups().filter(|(shard, _)| place.running().leads(*shard)).count()
+            let shards = topology.groups().filter(|(shard, _)| *shard != META_GROUP);
+            shards.filter(|(shard, _)| place.running().leads(*shard)).count()
         });
         let (least, most) = led.fold((usize::MAX, 0), |(l, m), n| (l.min(n), m.max(n)));
         (agreed && topology.groups().all(right) && here && most <= least + 1).then_some(())
