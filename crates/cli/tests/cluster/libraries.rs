@@ -31,6 +31,8 @@ fn keys() -> impl Iterator<Item = (String, u64)> {
 #[test]
 fn the_redis_crate_finds_its_way_and_a_new_leader() {
     let mut cluster = Cluster::start(3, 6);
+    // In pipelines this client does not follow `MOVED`.
+    cluster.await_spread();
     let client = builder(&cluster).build().unwrap();
     let mut connection = client.get_connection().unwrap();
     for (key, number) in keys() {

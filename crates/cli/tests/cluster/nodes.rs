@@ -326,6 +326,22 @@ impl Cluster {
         }
     }
 
+    /// Waits until of two nodes none leads two shards more than the other. Clients that know the leaders need not learn
+    /// of new ones then.
+    pub fn await_spread(&self) {
+        self.await_status(0, "the leaders are not spread", |status| {
+            let shards = status["shards"].as_array().unwrap().iter();
+            let shards: Vec<_> = shards.filter(|shard| !shard["slots"].is_null()).collect();
+            let nodes = status["nodes"].as_array().unwrap().iter();
+            let led = nodes.map(|node| {
+                let is_led = |shard: &&&serde_json::Value| shard["leader"] == node["id"];
+                shards.iter().filter(is_led).count()
+            });
+            let led: Vec<usize> = led.collect();
+            led.iter().max() <= led.iter().min().map(|least| least + 1).as_ref()
+        });
+    }
+
     /// Which node leads most shards.
     pub fn chief(&self) -> usize {
         let status = self.live().find_map(|node| self.status(node)).unwrap();

@@ -21,13 +21,6 @@ fn read_all(cluster: &Cluster, count: u64) {
     }
 }
 
-fn await_spread(cluster: &Cluster) {
-    cluster.await_status(0, "the leaders are not spread", |status| {
-        let nodes = status["nodes"].as_array().unwrap();
-        nodes.iter().all(|node| node["leads"].as_u64().unwrap() > 0)
-    });
-}
-
 fn await_shards(cluster: &Cluster, count: usize) {
     cluster.await_status(0, "the shards are not split", |status| {
         // And the meta group.
@@ -141,7 +134,7 @@ fn clients_of_redis_cluster_are_told_where_to_go_and_others_need_not_know() {
     let cluster = Cluster::start(3, 4);
     write_some(&cluster, 0, 40);
     let mut one = Connection::open(cluster.address(0)).unwrap();
-    await_spread(&cluster);
+    cluster.await_spread();
     let moved = (0..40).any(|number| {
         let reply = one.ask(&["GET", &format!("key:{number}")]).unwrap();
         matches!(reply, Reply::Error(error) if error.starts_with("MOVED "))
@@ -185,7 +178,7 @@ fn clients_of_redis_cluster_are_told_where_to_go_and_others_need_not_know() {
 #[test]
 fn what_is_passed_on_to_a_node_that_is_gone_was_not_done() {
     let mut cluster = Cluster::start(3, 4);
-    await_spread(&cluster);
+    cluster.await_spread();
     let mut one = Connection::open(cluster.address(0)).unwrap();
     let ok = Reply::Text("OK".to_owned());
     assert_eq!(one.ask(&["CONFIG", "SET", "routing", "forward"]).unwrap(), ok);
