@@ -32,6 +32,7 @@ impl<T: Send + Sync + 'static> std::fmt::Debug for Published<T> {
 
 #[cfg(not(loom))]
 mod epoch {
+    use std::cell::Cell;
     use std::mem;
     use std::sync::atomic::Ordering;
 
@@ -52,13 +53,30 @@ mod epoch {
         pub fn repin(&mut self) {
             self.0.repin();
         }
+
+        /// Lets others see what was deferred, and frees what can be. Not within an action, which is part of that:
+        /// each would begin the next, and thousands that waited for one reader would overflow the stack.
+        fn flush(&self) {
+            if !ACTING.get() {
+                self.0.flush();
+            }
+        }
+    }
+
+    thread_local! {
+        /// Whether a deferred action runs on this thread.
+        static ACTING: Cell<bool> = const { Cell::new(false) };
     }
 
     /// Runs `action` once every guard of now is gone: at some later [`pin`], unpin or
     /// [`Published::replace`] of any thread, so it should be short.
     pub fn defer(guard: &Guard, action: impl FnOnce() + Send + 'static) {
-        guard.0.defer(action);
-        guard.0.flush();
+        guard.0.defer(move || {
+            let outer = ACTING.replace(true);
+            action();
+            ACTING.set(outer);
+        });
+        guard.flush();
     }
 
     /// Frees what can be freed by now. For a store that nobody uses at the moment, whose garbage
@@ -102,7 +120,7 @@ mod epoch {
             // SAFETY: the swap took `old` out, so no later load can see it, and only this one swap
             // did, so it is retired once. `T: Send + 'static`, so any thread may drop it any time.
             unsafe { guard.0.defer_destroy(old) };
-            guard.0.flush();
+            guard.flush();
         }
     }
 
@@ -202,6 +220,7 @@ mod kept {
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::mpsc;
     use std::thread;
 
     use super::*;
@@ -299,5 +318,33 @@ mod tests {
         assert!(!ran.load(Ordering::SeqCst));
         drop(reader);
         churn_until(|| ran.load(Ordering::SeqCst));
+    }
+
+    /// As segments do that were let go of while somebody read for long: each takes its place in a table away.
+    #[test]
+    fn actions_that_retire_something_themselves_are_not_nested() {
+        const ACTIONS: usize = 20_000;
+        let ran = Arc::new(AtomicUsize::new(0));
+        let reader = pin();
+        let ((all_deferred, deferred), (leave, left)) = (mpsc::channel(), mpsc::channel());
+        let retiring = {
+            let ran = Arc::clone(&ran);
+            thread::Builder::new().stack_size(256 << 10).spawn(move || {
+                for _ in 0..ACTIONS {
+                    let (ran, place) = (Arc::clone(&ran), Published::new(1));
+                    defer(&pin(), move || {
+                        place.replace(None, &pin());
+                        ran.fetch_add(1, Ordering::SeqCst);
+                    });
+                }
+                all_deferred.send(()).unwrap();
+                left.recv().unwrap();
+                churn_until(|| ran.load(Ordering::SeqCst) == ACTIONS);
+            })
+        };
+        deferred.recv().unwrap();
+        drop(reader);
+        leave.send(()).unwrap();
+        retiring.unwrap().join().unwrap();
     }
 }
