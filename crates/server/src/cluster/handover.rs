@@ -28,7 +28,7 @@ const GLANCE: Duration = Duration::from_millis(1);
 const FAREWELL: Duration = Duration::from_secs(6);
 /// Before another voter is asked.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Silence after which a voter is not asked to lead.
+/// Silence after which a voter is not asked to lead, and a goodbye is of the past.
 const SILENCE: Duration = Duration::from_secs(1);
 /// Entries that count as none, as they are caught up with in no time.
 const FEW: u64 = 64;
@@ -68,7 +68,7 @@ impl Member {
             return Err(aryavarth_cluster::Error::NotAVoter { shard, node: to }.into());
         }
         // It would be gone before it leads.
-        if self.known().heard.is_leaving(to) {
+        if self.known().heard.is_leaving(to, Instant::now(), SILENCE) {
             return Err(NodeError::Later(format!("node {to} is about to stop")));
         }
         let _closed = Closed::new(Arc::clone(&self.around.seats), shard);
@@ -134,7 +134,7 @@ impl Member {
         if status.leadership.role != Role::Leader {
             return None;
         }
-        let leaving = |node| self.known().heard.is_leaving(node);
+        let leaving = |node| self.known().heard.is_leaving(node, Instant::now(), SILENCE);
         let others = status.members.iter().filter(|member| {
             member.standing == Standing::Voter
                 && member.node != self.id()

@@ -145,9 +145,10 @@ impl Heard {
         self.nodes.get(&node).map(|voice| (voice.at, voice.since))
     }
 
-    /// Whether a node has said goodbye.
-    pub fn is_leaving(&self, node: NodeId) -> bool {
-        self.nodes.get(&node).is_some_and(|voice| voice.pulse.leaving)
+    /// Whether a node has said goodbye just now. Whoever is not told how it is any more does not hear that it is back.
+    pub fn is_leaving(&self, node: NodeId, now: Instant, gap: Duration) -> bool {
+        let voice = self.nodes.get(&node);
+        voice.is_some_and(|voice| voice.pulse.leaving && now.duration_since(voice.at) < gap)
     }
 
     /// Whether a node answers.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aryavarth::{EntryIndex, KvStore, LOGS, UnixMillis, WriteBatch};
 use aryavarth_cluster::{META_GROUP, ShardId};
@@ -131,10 +132,9 @@ fn a_node_that_stops_hands_over_first_and_gets_nothing_back() {
     assert_eq!(led.count(), 0, "it leads nothing when that returns");
     for other in [&places[0], &places[2]] {
         let member = other.running().member();
-        assert!(
-            member.known().heard.is_leaving(place.id()),
-            "who has others lead knows it by then"
-        );
+        let now = tokio::time::Instant::now();
+        let leaves = member.known().heard.is_leaving(place.id(), now, Duration::from_secs(2));
+        assert!(leaves, "who has others lead knows it by then");
         for shard in &groups {
             let asked =
                 other.running().node.handle().block_on(member.hand_over(*shard, place.id()));
