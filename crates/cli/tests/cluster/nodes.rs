@@ -326,7 +326,7 @@ impl Cluster {
         }
     }
 
-    /// Waits until of two nodes none leads two shards more than the other. Clients that know the leaders need not learn
+    /// Waits until all shards are led, and of two nodes none leads two more than the other. Clients that know the leaders need not learn
     /// of new ones then.
     pub fn await_spread(&self) {
         self.await_status(0, "the leaders are not spread", |status| {
@@ -338,7 +338,8 @@ impl Cluster {
                 shards.iter().filter(is_led).count()
             });
             let led: Vec<usize> = led.collect();
-            led.iter().max() <= led.iter().min().map(|least| least + 1).as_ref()
+            let is_even = led.iter().max() <= led.iter().min().map(|least| least + 1).as_ref();
+            is_even && led.iter().sum::<usize>() == shards.len()
         });
     }
 
