@@ -6,33 +6,26 @@ more from one minute to the next than two builds differ. Needs what compare.py n
 """
 
 import argparse
-import importlib.util
 import signal
 import statistics
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-
-
-def neighbour():
-    """The comparison with peers has clusters and loads."""
-    spec = importlib.util.spec_from_file_location("cluster_compare", HERE / "compare.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+import compare
+from compare import HERE, server
 
 
-compare = neighbour()
-server = compare.server
+def named(text):
+    name, separator, path = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{text}: say NAME=PATH")
+    return name, path
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     number = {"type": int, "metavar": "N"}
-    parser.add_argument("builds", nargs="+", metavar="NAME=PATH", help="what to measure")
+    parser.add_argument("builds", nargs="+", type=named, metavar="NAME=PATH", help="what to measure")
     parser.add_argument("--rounds", help="rounds that count (8)", default=8, **number)
     parser.add_argument("--seconds", help="seconds of each load (2)", default=2, **number)
     parser.add_argument("--keys", help="keys in use (20000)", default=20_000, **number)
@@ -42,13 +35,13 @@ def parse():
     parser.add_argument("--workdir", metavar="DIR", default=compare.ROOT / "target/compare-cluster")
     options = parser.parse_args()
     options.quick, options.add_keys, options.etcd, options.redis = False, None, "true", "true"
-    options.aryavarth = options.builds[0].partition("=")[2]
+    options.aryavarth = options.builds[0][1]
     return options
 
 
 def begin(stack, run, build):
     """A cluster of a build, filled."""
-    name, _, run.aryavarth = build.partition("=")
+    name, run.aryavarth = build
     cluster = stack.enter_context(compare.Ours(run))
     compare.fill(run, cluster, run.keys)
     return name, cluster
