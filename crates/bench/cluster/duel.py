@@ -6,6 +6,7 @@ more from one minute to the next than two builds differ. Needs what compare.py n
 """
 
 import argparse
+import os
 import signal
 import statistics
 import sys
@@ -19,6 +20,8 @@ def named(text):
     name, separator, path = text.partition("=")
     if not separator:
         raise argparse.ArgumentTypeError(f"{text}: say NAME=PATH")
+    if not os.access(path, os.X_OK):
+        raise argparse.ArgumentTypeError(f"there is no program {path}")
     return name, path
 
 
