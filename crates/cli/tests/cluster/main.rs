@@ -20,6 +20,8 @@ mod load;
 mod network;
 mod nodes;
 mod partitions;
+#[path = "../../../server/tests/support/ports.rs"]
+mod ports;
 mod random;
 mod rot;
 mod shape;

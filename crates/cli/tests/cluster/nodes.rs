@@ -1,7 +1,6 @@
 //! Nodes as processes of their own.
 
 use std::fs::File;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::client::{Connection, Reply};
 use crate::network::Network;
+use crate::ports::free_port;
 
 /// How long anything may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,15 +39,6 @@ pub struct Cluster {
     host: String,
     network: Option<Network>,
     directory: TempDir,
-}
-
-/// A port of a host that nobody has. Below those that the system gives to outgoing connections: those of
-/// nodes leave from the same address, and one could take the port while its node is down.
-fn port(host: &str) -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 12_000 + 200 * u16::try_from(std::process::id() % 100).unwrap();
-    let mut ports = std::iter::repeat_with(|| first + NEXT.fetch_add(1, Ordering::SeqCst));
-    ports.find(|port| TcpListener::bind((host, *port)).is_ok()).unwrap()
 }
 
 impl Cluster {
@@ -122,7 +113,7 @@ impl Cluster {
 
     /// A place for one more node.
     fn settle(&mut self) {
-        let address = || format!("{}:{}", self.host, port(&self.host));
+        let address = || format!("{}:{}", self.host, free_port(&self.host));
         let (client, peer) = (address(), address());
         self.sites.push(Site { client, peer, process: None });
     }

@@ -1,6 +1,5 @@
 //! The server that a script talks to, in this process.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,8 @@ use aryavarth_server::Running;
 use aryavarth_server::cluster::Start;
 use aryavarth_server::config::{Config, Sources};
 use tempfile::TempDir;
+
+use super::ports::free_port;
 
 /// A directory and, once something is asked of it, a server on it.
 pub struct Host {
@@ -37,10 +38,8 @@ impl Host {
 
     /// Has the server be a node; with a number of shards, one that founds a cluster.
     pub fn cluster(&mut self, shards: Option<u16>) {
-        // Free a moment ago.
-        let peer = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         self.set("cluster", "yes");
-        self.set("peer-address", &peer.unwrap().to_string());
+        self.set("peer-address", &format!("127.0.0.1:{}", free_port("127.0.0.1")));
         self.set("announce-address", "node-1.example:7001");
         if let Some(shards) = shards {
             let shards = ShardCount::new(shards).unwrap();

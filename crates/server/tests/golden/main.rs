@@ -34,6 +34,8 @@
 mod atomic;
 mod client;
 mod host;
+#[path = "../support/ports.rs"]
+mod ports;
 mod script;
 
 use std::path::Path;

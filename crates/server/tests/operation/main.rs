@@ -5,6 +5,8 @@
 mod admin;
 mod certificates;
 mod clients;
+#[path = "../support/ports.rs"]
+mod ports;
 mod service;
 mod sockets;
 mod tls;

@@ -1,15 +1,16 @@
 //! A server of one test.
 
-use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aryavarth_server::config::{Config, SetError, Sources};
 use aryavarth_server::{Error, Running, Server, start};
 use tempfile::TempDir;
+
+use super::ports::free_port;
 
 /// How long a test waits for what should come at once.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,17 +23,6 @@ pub struct Service {
     _directory: TempDir,
 }
 
-/// A port that nobody had a moment ago, and that no other test was given.
-fn free_port() -> u16 {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    loop {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        if GIVEN.lock().unwrap().insert(port) {
-            return port;
-        }
-    }
-}
-
 impl Service {
     /// Starts a server with these settings.
     pub fn start(settings: &[(&str, &str)]) -> Service {
@@ -43,7 +33,8 @@ impl Service {
     pub fn try_start(settings: &[(&str, &str)]) -> Result<Service, Error> {
         let directory = tempfile::tempdir().unwrap();
         let with_tls = settings.iter().any(|(name, _)| *name == "tls-cert-file");
-        let (port, tls_port) = (free_port(), if with_tls { free_port() } else { 0 });
+        let port = free_port("127.0.0.1");
+        let tls_port = if with_tls { free_port("127.0.0.1") } else { 0 };
         let own = [
             ("bind", "127.0.0.1".to_owned()),
             ("port", port.to_string()),

@@ -1,8 +1,7 @@
 //! Nodes to try things on.
 #![expect(clippy::disallowed_methods, reason = "a test waits by the clock")]
 
-use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use aryavarth_replication::{Basis, Secret, Timing};
 use bytes::Bytes;
 use tempfile::TempDir;
 
+use super::ports::free_port;
 use crate::cluster::member::Member;
 use crate::cluster::reserved::group_of;
 use crate::cluster::{
@@ -73,14 +73,9 @@ pub struct Running {
     pub host: Arc<FakeHost>,
 }
 
-/// An address that nobody listens on. Its port is below those that the system gives to outgoing connections:
-/// those of nodes leave from the same address, and one could take the port while its node is down.
+/// An address that nobody listens on.
 pub fn free() -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 12_000 + 200 * u16::try_from(std::process::id() % 100).unwrap();
-    let ports = std::iter::repeat_with(|| first + NEXT.fetch_add(1, Ordering::SeqCst));
-    let mut addresses = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-    addresses.find(|address| TcpListener::bind(address).is_ok()).unwrap()
+    SocketAddr::from(([127, 0, 0, 1], free_port("127.0.0.1")))
 }
 
 pub fn found() -> Start {

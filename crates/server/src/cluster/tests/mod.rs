@@ -4,4 +4,6 @@ mod founding;
 mod growth;
 mod harness;
 mod lives;
+#[path = "../../../tests/support/ports.rs"]
+mod ports;
 mod refusals;

@@ -9,7 +9,7 @@ use crate::resp::{Args, Reply};
 const REFUSED: &[(&str, &str)] = &[
     (
         "addslots addslotsrange delslots delslotsrange setslot flushslots",
-        "slots belong to shards for ever, and shards move by themselves: see CLUSTER REBALANCE, \
+        "shards own the slots, and are split and moved by themselves: see CLUSTER REBALANCE, \
          TRANSFER and DRAIN",
     ),
     (
