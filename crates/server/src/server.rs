@@ -24,7 +24,7 @@ use crate::cluster::{
 };
 use crate::command::table::CommandSpec;
 use crate::command::{self, CommandError};
-use crate::config::{Absence, Config, LiveConfig, Sources, Switch};
+use crate::config::{Absence, Config, LiveConfig, Place, Sources, Switch};
 use crate::error::{Error, Result};
 use crate::jobs::Jobs;
 use crate::latency::{Latency, SlowCommand, SlowLog};
@@ -224,7 +224,11 @@ fn launch(
         return Err(NodeError::Setting { setting: "cluster", detail }.into());
     }
     process::fit_clients(&mut config);
-    let admin = config.admin_address.map(Admin::start).transpose()?;
+    let start_admin = match config.place_of("admin-address") {
+        Place::Default => Admin::start_near,
+        _ => Admin::start,
+    };
+    let admin = config.admin_address.map(start_admin).transpose()?;
     let tls = Tls::new(tls::load(&config)?);
     let listeners = listen(&config, &tls)?;
     let (server, rising) = assemble(disk, config, sources, tls, &start)?;

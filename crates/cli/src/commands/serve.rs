@@ -1,6 +1,7 @@
 //! `serve`: the store behind the Redis protocol.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use aryavarth_cluster::{ReplicationFactor, ShardCount, Sharding};
@@ -105,6 +106,11 @@ impl FromArgMatches for Serve {
         if matches.value_source("addr") == Some(ValueSource::CommandLine)
             && let Some(address) = matches.get_one::<String>("addr")
         {
+            if let Some(other) = ["bind", "port"].iter().find(|name| matches.contains_id(name)) {
+                let text =
+                    format!("--addr and --{other} both say where to listen: give one of them\n");
+                return Err(clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, text));
+            }
             let (host, port) = address.rsplit_once(':').ok_or_else(|| {
                 let text = format!("--addr {address}: serve listens there, so give HOST:PORT\n");
                 clap::Error::raw(clap::error::ErrorKind::ValueValidation, text)
@@ -275,9 +281,23 @@ fn try_line(config: &Config) -> String {
     match (config.port, &config.unixsocket) {
         (0, Some(path)) => format!("redis-cli -s {} set username john", path.display()),
         (0, None) => format!("{program} cli --tls --addr localhost:{}", config.tls_port),
-        (6379, _) => format!("{program} cli set username john"),
-        (port, _) => format!("{program} --addr 127.0.0.1:{port} cli set username john"),
+        (port, _) => match reached_at(config, port) {
+            usual if usual == SocketAddr::from((Ipv4Addr::LOCALHOST, 6379)) => {
+                format!("{program} cli set username john")
+            }
+            address => format!("{program} --addr {address} cli set username john"),
+        },
     }
+}
+
+/// Where this machine reaches a server that listens on the addresses of `bind`.
+fn reached_at(config: &Config, port: u16) -> SocketAddr {
+    let host = match config.bind.first().map(|bind| bind.address) {
+        Some(IpAddr::V6(host)) if host.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        Some(host) if !host.is_unspecified() => host,
+        _ => Ipv4Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(host, port)
 }
 
 impl From<Error> for Failure {

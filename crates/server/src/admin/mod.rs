@@ -57,6 +57,8 @@ const MAX_HEAD: usize = 16 << 10;
 const MAX_HEADERS: usize = 64;
 /// Connections at once.
 const MOST_CONNECTIONS: usize = 64;
+/// Ports that are tried where none was asked for.
+const PORTS: u16 = 64;
 /// Pause after a connection could not be accepted, as when there are too many open files.
 const RESPITE: Duration = Duration::from_millis(100);
 
@@ -85,9 +87,34 @@ impl Admin {
     /// # Errors
     /// [`Error::Listen`]; [`Error::Io`] if the system has no thread to give.
     pub fn start(address: SocketAddr) -> Result<Admin> {
-        let refused = |source| Error::Listen { address: address.to_string(), source };
-        let listener = listen(address).map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
+        Admin::answer(listen(address).map_err(refused(address))?)
+    }
+
+    /// The same, where nobody asked for this address: if its port is taken, as by another server of this
+    /// machine, at one of the next.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn start_near(address: SocketAddr) -> Result<Admin> {
+        let next = |above| Some(SocketAddr::new(address.ip(), address.port().checked_add(above)?));
+        let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+        let mut tried = (0..PORTS).filter_map(next).map(listen);
+        let free = tried.find(|tried| !tried.as_ref().is_err_and(is_taken));
+        let Some(free) = free else { return Admin::start(address) };
+        let admin = Admin::answer(free.map_err(refused(address))?)?;
+        if admin.address != address {
+            tracing::warn!(
+                taken = %address, address = %admin.address,
+                "another program has the address of the pages for operators, so they are at the next; \
+                 `admin-address` sets it"
+            );
+        }
+        Ok(admin)
+    }
+
+    fn answer(listener: std::net::TcpListener) -> Result<Admin> {
+        let address = listener.local_addr();
+        let address = address.map_err(Error::io("ask for the address of a socket"))?;
         if !address.ip().is_loopback() {
             tracing::warn!(
                 %address,
@@ -128,6 +155,10 @@ impl Drop for Admin {
             let _ = thread.join();
         }
     }
+}
+
+fn refused(address: SocketAddr) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::Listen { address: address.to_string(), source }
 }
 
 fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
@@ -215,5 +246,17 @@ mod tests {
         let address = admin.address();
         drop(admin);
         ask_health(address).unwrap_err();
+    }
+
+    #[test]
+    fn a_server_beside_another_takes_the_next_port() {
+        let first = Admin::start("127.0.0.1:0".parse().unwrap()).unwrap();
+        let second = Admin::start_near(first.address()).unwrap();
+        assert!(first.address().port() < second.address().port());
+        ask_health(second.address()).unwrap();
+        let asked_for = Admin::start(first.address());
+        assert!(matches!(asked_for, Err(Error::Listen { .. })));
+        let nowhere = Admin::start_near("192.0.2.1:9121".parse().unwrap());
+        assert!(matches!(nowhere, Err(Error::Listen { .. })));
     }
 }

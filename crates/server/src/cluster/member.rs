@@ -544,9 +544,9 @@ impl Member {
         match self.leader_of(META_GROUP) {
             Some(leader) if leader != self.id() => {
                 let answer = self.ask(leader, question, PATIENT).await;
-                answer.unwrap_or_else(|error| Answer::Later(error.to_string()))
+                answer.unwrap_or_else(|error| Answer::Later(reason(&error)))
             }
-            _ => Answer::Later(NodeError::NoLeader.to_string()),
+            _ => Answer::Later(reason(&NodeError::NoLeader)),
         }
     }
 
@@ -607,8 +607,15 @@ fn decline(error: &NodeError) -> Answer {
         NodeError::Refused(_) | NodeError::Topology(_) | NodeError::NotNow { .. } => {
             Answer::Refused(error.to_string())
         }
-        error => Answer::Later(error.to_string()),
+        error => Answer::Later(reason(error)),
     }
+}
+
+/// Why something was not done. That asking again may help is in the kind of the answer, and is said to people by
+/// whoever is answered: not once by each node on the way.
+fn reason(error: &NodeError) -> String {
+    let text = error.to_string();
+    text.strip_suffix("; try again").map(str::to_owned).unwrap_or(text)
 }
 
 /// Lets the nodes of a topology speak, and be found.
