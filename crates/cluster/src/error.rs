@@ -68,7 +68,10 @@ pub enum Error {
         node: NodeId,
     },
     /// Another node has this address. Give this one another, or remove the other node.
-    #[error("{address} is the address of node {node}")]
+    #[error(
+        "{address} is the address of node {node}: choose another, or, if that node is gone for good, remove it \
+         first (`aryavarth cluster remove {node} --lost`)"
+    )]
     AddressTaken {
         /// The address.
         address: Address,

@@ -1,5 +1,6 @@
 //! Asking to be let in, as somebody who is no node yet.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aryavarth_cluster::{ClusterId, Incarnation, NodeId, Topology, Zone};
@@ -17,6 +18,8 @@ use super::saved;
 const WELCOME: Duration = Duration::from_secs(10);
 /// How long it is waited before somebody is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Reasons that are remembered as said.
+const MOST_SAID: usize = 16;
 
 /// Asks one of `members`, by their peer addresses, until one lets it in.
 ///
@@ -28,7 +31,8 @@ pub(super) async fn ask(
     replaces: Option<Former>,
     members: &[String],
 ) -> Result<Welcome, NodeError> {
-    let mut said = String::new();
+    // A peer that has to do with another certificate is cut off sooner or later: two texts in turn.
+    let mut said = BTreeSet::new();
     for member in members.iter().cycle() {
         let error = match ask_once(options, incarnation, replaces, member).await {
             Ok(welcome) => return Ok(welcome),
@@ -37,9 +41,12 @@ pub(super) async fn ask(
             }
             Err(error) => error.to_string(),
         };
-        if error != said {
+        if !said.contains(&error) {
             tracing::warn!(member, error, "not let in yet; trying on");
-            said = error;
+            if said.len() == MOST_SAID {
+                said.clear();
+            }
+            said.insert(error);
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -70,7 +70,8 @@ impl Member {
             Wish::RemoveLost(node) => {
                 if self.known().sights.get(&NodeId(node)) == Some(&NodeSight::Reachable) {
                     return Err(NodeError::Refused(format!(
-                        "node {node} answers, so it is not lost: remove it without LOST, or stop it"
+                        "node {node} was heard a moment ago, so it is not lost: remove it without LOST, or stop it; \
+                         if it has just died, ask again in some seconds"
                     )));
                 }
                 self.set_state(&topology, node, NodeState::Gone).await
