@@ -130,7 +130,7 @@ pub struct Pulse {
     pub epoch: u64,
     /// The groups it leads.
     pub led: Vec<Led>,
-    /// Keys it holds.
+    /// Keys of clients that it holds.
     pub keys: u64,
     /// Bytes of its files.
     pub disk_bytes: u64,

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::heard::Taken;
 use super::member::{Known, Member, PROMPT};
 use super::messages::{Answer, Led, News, Pulse, Question};
+use super::reserved::{TOPOLOGY, keys_of};
 use crate::tasks::{all, spawn};
 
 /// Between two pulses, and while replicas move.
@@ -145,10 +146,20 @@ impl Member {
                 .iter()
                 .filter_map(|group| led(group, &self.around.store))
                 .collect(),
-            keys: self.around.store.len(),
+            keys: self.keys_of_clients(),
             disk_bytes: stats.log_bytes,
             index_bytes: stats.index_bytes,
         }
+    }
+
+    /// How many keys of clients are here.
+    fn keys_of_clients(&self) -> u64 {
+        let store = &self.around.store;
+        // What cannot be read is there.
+        let is_here = |key: &[u8]| store.contains(key).unwrap_or(true);
+        let own = self.node.groups().into_iter().flat_map(|group| keys_of(group.shard()));
+        let own = own.filter(|key| is_here(key)).count() + usize::from(is_here(TOPOLOGY));
+        store.len().saturating_sub(own as u64)
     }
 
     /// Takes what a node says of itself, and answers with what is known here.

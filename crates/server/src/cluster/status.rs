@@ -69,7 +69,7 @@ pub struct NodeStatus {
     pub shards: usize,
     /// Groups it leads.
     pub leads: usize,
-    /// Keys it holds.
+    /// Keys of clients that it holds.
     pub keys: Option<u64>,
     /// Bytes of its files.
     pub disk_bytes: Option<u64>,

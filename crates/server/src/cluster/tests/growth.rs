@@ -188,6 +188,13 @@ fn a_shard_is_split_for_each_node_and_stays_so() {
     });
     settled(&all, 3, 3);
     keys().for_each(|key| replicated(&all, &key, "old"));
+    eventually(
+        "each node says that it has the clients' keys, and not how many are its own",
+        || {
+            let status = first.running().node.status().ok()?;
+            status.nodes.iter().all(|node| node.keys == Some(60)).then_some(())
+        },
+    );
     keys().step_by(2).for_each(|key| write(&all, &key, "new"));
 
     [&mut first, &mut second, &mut third].into_iter().for_each(Place::kill);
