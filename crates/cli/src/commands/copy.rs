@@ -12,7 +12,6 @@
 
 use std::collections::BTreeMap;
 
-use redis::{Value, cmd};
 use serde_json::json;
 
 use super::fill::{Acknowledge, Filler, Unfit};
@@ -23,7 +22,9 @@ use crate::failure::{Failure, Result, warn};
 use crate::formats::Operation;
 use crate::output::{Output, Style, counted};
 use crate::progress::{Progress, Unit};
-use crate::remote::{Effect, Endpoint, Item, Link, Pages, Selection, Times, visit_records};
+use crate::remote::{
+    Endpoint, Item, Link, Pages, Selection, Times, Visit, at_each, size, visit_records,
+};
 use crate::store::{Flow, Record};
 
 /// What was not copied, counted by why.
@@ -81,27 +82,29 @@ fn copy(
     skipped: &mut Skipped,
 ) -> Result<()> {
     let mut progress = Progress::new("copying", Unit::Entries);
-    let total = match link.ask(&cmd("DBSIZE"), Effect::Reads)? {
-        Value::Int(keys) if arguments.pattern.is_none() => u64::try_from(keys).ok(),
-        _ => None,
-    };
     let times = Times::of(link)?;
     let pattern = arguments.pattern.as_ref().map(|text| text.as_encoded_bytes().to_vec());
-    let mut pages = Pages::of(Selection { pattern });
-    let mut seen = 0;
-    while let Some(keys) = pages.next(link)? {
-        visit_records(link, keys, Some(times), &mut |item| {
-            seen += 1;
-            match item {
-                Item::Record(record) => store(record, filler, skipped)?,
-                Item::OtherType(name) => *skipped.types.entry(name).or_default() += 1,
-                Item::Vanished => skipped.vanished += 1,
-            }
-            progress.update(seen, total);
-            Ok(Flow::Continue)
-        })?;
-    }
-    Ok(())
+    // Of a cluster: what the nodes that were reached so far have.
+    let (mut seen, mut total) = (0, pattern.is_none().then_some(0));
+    at_each(link, |link| {
+        if let Some(total) = &mut total {
+            *total += size(link)?;
+        }
+        let mut pages = Pages::of(Selection { pattern: pattern.clone() });
+        while let Some(keys) = pages.next(link)? {
+            visit_records(link, keys, Some(times), &mut |item| {
+                seen += 1;
+                match item {
+                    Item::Record(record) => store(record, filler, skipped)?,
+                    Item::OtherType(name) => *skipped.types.entry(name).or_default() += 1,
+                    Item::Vanished => skipped.vanished += 1,
+                }
+                progress.update(seen, total);
+                Ok(Flow::Continue)
+            })?;
+        }
+        Ok(Visit::Next)
+    })
 }
 
 fn store(record: Record, filler: &mut Filler<'_>, skipped: &mut Skipped) -> Result<()> {

@@ -11,7 +11,8 @@
 //! Invariants:
 //! - A batch is stored as a whole or, after a crash, not at all; batches are stored in the order of
 //!   their records. So what a crash leaves is a beginning of them.
-//!   (A server may refuse one batch and take those that were under way behind it.)
+//!   (A server may refuse one batch and take those that were under way behind it; in a cluster nothing holds
+//!   a batch together.)
 //! - A count is printed only after all records it counts are as durable as `--durability` says, or
 //!   as the server promises.
 

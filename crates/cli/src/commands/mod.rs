@@ -33,7 +33,9 @@ use crate::arguments::{Arguments, Command, Server};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output::{Output, Style};
-use crate::remote::{Address, Endpoint, RemoteIngest, RemoteStore, warn_of_password};
+use crate::remote::{
+    Address, ClusterIngest, Endpoint, RemoteIngest, RemoteStore, warn_of_password,
+};
 use crate::store::{Ingest, Store, is_of_cluster};
 
 /// Where the store is.
@@ -142,7 +144,11 @@ impl Context {
                 Ok(Ingest::into_directory(store))
             }
             Target::Server(endpoint) => {
-                Ok(Ingest::Server(Box::new(RemoteIngest::new(endpoint.connect()?))))
+                let mut link = endpoint.connect()?;
+                Ok(match ClusterIngest::of(&mut link)? {
+                    Some(cluster) => Ingest::Cluster(Box::new(cluster)),
+                    None => Ingest::Server(Box::new(RemoteIngest::new(link))),
+                })
             }
         }
     }

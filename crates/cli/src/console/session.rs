@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - A command that was sent is never sent again: a connection that broke meanwhile leaves its
-//!   outcome unknown, and that is said.
+//!   outcome unknown, and that is said. Only if a node of a cluster says that another one has the keys, so that
+//!   nothing was done, it is sent there, and the conversation goes on there.
 //! - A new connection has the login, database and protocol of the old one, but no transaction.
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use redis::{PushKind, Value, cmd, pack_command};
 use super::complete::Commands;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::remote::{Broken, Effect, Endpoint, Link, Login};
+use crate::remote::{Broken, Effect, Endpoint, Link, Login, MOST_MOVES, NodeAddress, moved_to};
 
 /// How often a wait for a reply looks whether the user still wants it.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -46,6 +47,13 @@ pub enum End {
     Answered,
     /// The user did not want to wait for it any longer.
     Interrupted,
+}
+
+/// What came of asking one node.
+enum Asked {
+    Ended(End),
+    /// It has not the keys: this one has.
+    Elsewhere(NodeAddress),
 }
 
 /// A conversation.
@@ -152,6 +160,29 @@ impl Session {
         words: &[Vec<u8>],
         show: &mut dyn FnMut(&Value, Stage) -> Result<()>,
     ) -> Result<End> {
+        let mut moves = 0;
+        loop {
+            match self.ask_here(words, moves, show)? {
+                Asked::Ended(end) => return Ok(end),
+                Asked::Elsewhere(place) => self.go_to(&place)?,
+            }
+            moves += 1;
+        }
+    }
+
+    /// Goes on with another node of the cluster. If it cannot be reached, the next connection is to the old one.
+    fn go_to(&mut self, place: &NodeAddress) -> Result<()> {
+        let there = self.endpoint.at(place);
+        let here = std::mem::replace(&mut self.endpoint, there);
+        self.connect().inspect_err(|_| self.endpoint = here)
+    }
+
+    fn ask_here(
+        &mut self,
+        words: &[Vec<u8>],
+        moves: usize,
+        show: &mut dyn FnMut(&Value, Stage) -> Result<()>,
+    ) -> Result<Asked> {
         let mut link = self.link.take().ok_or_else(|| {
             Failure::new(Exit::Unreachable, format!("not connected to {}", self.name()))
         })?;
@@ -166,6 +197,13 @@ impl Session {
             match link.receive() {
                 Ok(value) => {
                     let is_message = is_message(&value);
+                    if let Value::ServerError(error) = &value
+                        && let Some(place) = moved_to(error)
+                        && !self.in_transaction
+                        && moves < MOST_MOVES
+                    {
+                        return Ok(Asked::Elsewhere(place));
+                    }
                     if stage == Stage::Answer && !is_message {
                         left = left.saturating_sub(1);
                         self.learn(words, &value);
@@ -176,7 +214,7 @@ impl Session {
                     show(&value, stage)?;
                     if stage == Stage::Answer && left == 0 && !is_message {
                         self.link = Some(link);
-                        return Ok(End::Answered);
+                        return Ok(Asked::Ended(End::Answered));
                     }
                 }
                 Err(Broken::Silent) if !self.interrupted.swap(false, Ordering::Relaxed) => {}
@@ -184,7 +222,7 @@ impl Session {
                     // The reply may still come: only a new connection is free of it.
                     drop(link);
                     self.connect()?;
-                    return Ok(End::Interrupted);
+                    return Ok(Asked::Ended(End::Interrupted));
                 }
                 Err(broken) => {
                     self.hang_up();

@@ -55,6 +55,15 @@ pub enum Operation {
     },
 }
 
+impl Operation {
+    /// The key that it is about.
+    pub fn key(&self) -> &[u8] {
+        match self {
+            Operation::Set { key, .. } | Operation::Remove { key } => key,
+        }
+    }
+}
+
 impl Format {
     /// The format that a file's name tells.
     pub fn of(place: &Place) -> Format {

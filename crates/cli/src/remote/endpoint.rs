@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::address::Address;
+use super::cluster::NodeAddress;
 use super::link::Link;
 use crate::arguments::Server;
 use crate::exit::Exit;
@@ -71,6 +72,16 @@ impl Endpoint {
     fn with_login(arguments: &Server, address: Address, login: Option<Login>) -> Result<Endpoint> {
         let tls = (arguments.tls || address.wants_tls).then(|| tls(arguments)).transpose()?;
         Ok(Endpoint { address, login, tls, patience: arguments.wait })
+    }
+
+    /// Another node of the same cluster, where whoever may enter here may enter, too.
+    pub fn at(&self, place: &NodeAddress) -> Endpoint {
+        let mut other = self.clone();
+        if !place.host.is_empty() {
+            other.address.host.clone_from(&place.host);
+        }
+        other.address.port = place.port;
+        other
     }
 
     /// Connects and logs in.

@@ -80,7 +80,8 @@ impl RemoteIngest {
     }
 }
 
-fn command(operation: &Operation) -> Cmd {
+/// What has a server do it.
+pub(super) fn command(operation: &Operation) -> Cmd {
     match operation {
         Operation::Set { key, value, expires_at } => {
             let mut set = cmd("SET");

@@ -3,13 +3,19 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use redis::{Cmd, Parser, Value, cmd};
+use redis::{Cmd, Parser, ServerError, Value, cmd};
 
+use super::cluster::{NodeAddress, moved_to};
 use super::endpoint::{Endpoint, Login};
 use super::replies::{refusal, unexpected};
 use super::wire::Wire;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
+
+/// How often it is followed that keys are elsewhere. More often, two nodes name each other.
+pub const MOST_MOVES: usize = 5;
+/// Before that is followed once more, after the second time: a new leader may not be known everywhere yet.
+const MOVING: Duration = Duration::from_millis(100);
 
 /// What a command does if the server has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +45,7 @@ pub struct Link {
     parser: Parser,
     name: String,
     patience: Duration,
+    endpoint: Endpoint,
 }
 
 impl Link {
@@ -52,9 +59,40 @@ impl Link {
         let wire = Wire::connect(&address.host, address.port, tls, patience)
             .map_err(|error| unreachable(endpoint, &error))?;
         let name = address.to_string();
-        let mut link = Link { wire, parser: Parser::new(), name, patience };
-        link.greet(endpoint)?;
+        let endpoint = endpoint.clone();
+        let mut link = Link { wire, parser: Parser::new(), name, patience, endpoint };
+        link.greet()?;
         Ok(link)
+    }
+
+    /// Talks to another node of the cluster from here on.
+    ///
+    /// # Errors
+    /// As [`Endpoint::connect`].
+    pub fn go_to(&mut self, place: &NodeAddress) -> Result<()> {
+        if self.place_of(place) != self.place() {
+            *self = self.beside(place)?;
+        }
+        Ok(())
+    }
+
+    /// A connection to another node of the cluster, or one more to this.
+    ///
+    /// # Errors
+    /// As [`Endpoint::connect`].
+    pub fn beside(&self, place: &NodeAddress) -> Result<Link> {
+        Link::open(&self.endpoint.at(place))
+    }
+
+    fn place(&self) -> NodeAddress {
+        let address = &self.endpoint.address;
+        NodeAddress { host: address.host.clone(), port: address.port }
+    }
+
+    /// Where a place is that this server named.
+    pub fn place_of(&self, place: &NodeAddress) -> NodeAddress {
+        let host = if place.host.is_empty() { self.place().host } else { place.host.clone() };
+        NodeAddress { host, port: place.port }
     }
 
     /// How messages call the server.
@@ -62,8 +100,9 @@ impl Link {
         &self.name
     }
 
-    fn greet(&mut self, endpoint: &Endpoint) -> Result<()> {
+    fn greet(&mut self) -> Result<()> {
         let mut greeting = Vec::new();
+        let endpoint = &self.endpoint;
         let login = endpoint.login.as_ref().map(auth);
         let database = endpoint.address.database;
         let select = (database != 0).then(|| cmd("SELECT").arg(database).take());
@@ -127,14 +166,34 @@ impl Link {
         let _ = self.wire.set_read_patience(patience);
     }
 
-    /// Asks one command and gives its reply.
+    /// Asks one command and gives its reply: that of the node that has its keys.
     ///
     /// # Errors
     /// What [`refusal`] makes of an error reply; [`lost`](Link::lost).
     pub fn ask(&mut self, command: &Cmd, effect: Effect) -> Result<Value> {
-        self.send(&command.get_packed_command())
-            .map_err(|broken| self.lost(&broken, Effect::Reads))?;
-        self.answer(effect)
+        let packed = command.get_packed_command();
+        let mut moves = 0;
+        loop {
+            self.send(&packed).map_err(|broken| self.lost(&broken, Effect::Reads))?;
+            match self.reply(effect)? {
+                Value::ServerError(error) => self.follow(&error, &mut moves)?,
+                value => return Ok(value),
+            }
+        }
+    }
+
+    /// Goes where an error reply says that the keys are, as nothing was done here.
+    fn follow(&mut self, error: &ServerError, moves: &mut usize) -> Result<()> {
+        match moved_to(error) {
+            Some(place) if *moves < MOST_MOVES => {
+                *moves += 1;
+                if *moves > 2 {
+                    std::thread::sleep(MOVING);
+                }
+                self.go_to(&place)
+            }
+            _ => Err(refusal(error, &self.name)),
+        }
     }
 
     /// The next reply.
@@ -172,8 +231,14 @@ impl Link {
             command.write_packed_command(&mut packed);
         }
         cmd("EXEC").write_packed_command(&mut packed);
-        self.send(&packed).map_err(|broken| self.lost(&broken, Effect::Reads))?;
-        self.transacted(commands.len())
+        let mut moves = 0;
+        loop {
+            self.send(&packed).map_err(|broken| self.lost(&broken, Effect::Reads))?;
+            match self.executed(commands.len())? {
+                Ok(replies) => return Ok(replies),
+                Err(error) => self.follow(&error, &mut moves)?,
+            }
+        }
     }
 
     /// The replies to a transaction of this many commands that was sent.
@@ -181,23 +246,30 @@ impl Link {
     /// # Errors
     /// As [`transact`](Link::transact).
     pub fn transacted(&mut self, commands: usize) -> Result<Vec<Value>> {
+        self.executed(commands)?.map_err(|error| refusal(&error, &self.name))
+    }
+
+    /// The same; or why none of them was done.
+    fn executed(
+        &mut self,
+        commands: usize,
+    ) -> Result<std::result::Result<Vec<Value>, ServerError>> {
         let mut refused = None;
         // MULTI and each command, which is only queued.
         for _ in 0..=commands {
             if let Value::ServerError(error) = self.reply(Effect::Writes)? {
-                refused.get_or_insert_with(|| refusal(&error, &self.name));
+                refused.get_or_insert(error);
             }
         }
         let done = self.reply(Effect::Writes)?;
         match (refused, done) {
-            (Some(refused), _) => Err(refused),
-            (None, Value::ServerError(error)) => Err(refusal(&error, &self.name)),
+            (Some(error), _) | (None, Value::ServerError(error)) => Ok(Err(error)),
             (None, Value::Array(replies)) if replies.len() == commands => {
                 let wrong = replies.iter().find_map(|reply| match reply {
                     Value::ServerError(error) => Some(refusal(error, &self.name)),
                     _ => None,
                 });
-                wrong.map_or(Ok(replies), Err)
+                wrong.map_or(Ok(Ok(replies)), Err)
             }
             (None, other) => Err(unexpected("EXEC", &other, &self.name)),
         }

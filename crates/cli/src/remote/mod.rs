@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! --addr, --user, … ─▶ Endpoint ─▶ Link ─▶ Wire (TCP, or TLS over it)
-//!                                   │
+//!                                   │ └─▶ of a cluster: whichever node has the key, or all of them in turn
 //!             RemoteStore, RemoteIngest, Pages (SCAN) ─▶ records
 //! ```
 //!
@@ -12,18 +12,22 @@
 //!   and no answer came, its outcome is unknown.
 
 mod address;
+mod cluster;
 mod endpoint;
 mod ingest;
 mod link;
 mod replies;
 mod scan;
+mod spread;
 mod store;
 mod wire;
 
 pub use address::Address;
+pub use cluster::{NodeAddress, Visit, at_each, moved_to};
 pub use endpoint::{Endpoint, Login, warn_of_password};
 pub use ingest::RemoteIngest;
-pub use link::{Broken, Effect, Link};
+pub use link::{Broken, Effect, Link, MOST_MOVES};
 pub use replies::error_text;
 pub use scan::{Item, Pages, Selection, Times, visit_records};
-pub use store::RemoteStore;
+pub use spread::ClusterIngest;
+pub use store::{RemoteStore, size};

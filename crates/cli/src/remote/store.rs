@@ -1,7 +1,11 @@
 //! The operations of the commands, on a server.
 
+use std::collections::BTreeMap;
+
+use aryavarth_cluster::Slot;
 use redis::{Cmd, Value, cmd};
 
+use super::cluster::{Leaders, Visit, at_each};
 use super::link::{Effect, Link};
 use super::replies::{bytes, integer, unexpected};
 use super::scan::{Item, Lasting, Pages, Seen, Selection, Times, visit_records};
@@ -70,8 +74,26 @@ impl RemoteStore {
         }
     }
 
-    /// Removes keys, all at once; which of them were there.
+    /// Removes keys, all at once, or of a cluster those of each slot at once; which of them were there.
     pub fn remove(&mut self, keys: &[Vec<u8>]) -> Result<Vec<bool>> {
+        if keys.len() < 2 || Leaders::of(&mut self.link)?.is_none() {
+            return self.remove_together(keys);
+        }
+        let mut slots: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
+        for (number, key) in keys.iter().enumerate() {
+            slots.entry(Slot::of(key).number()).or_default().push(number);
+        }
+        let mut found = vec![false; keys.len()];
+        for numbers in slots.into_values() {
+            let together: Vec<_> = numbers.iter().map(|number| keys[*number].clone()).collect();
+            for (number, was_there) in numbers.into_iter().zip(self.remove_together(&together)?) {
+                found[number] = was_there;
+            }
+        }
+        Ok(found)
+    }
+
+    fn remove_together(&mut self, keys: &[Vec<u8>]) -> Result<Vec<bool>> {
         let mut commands: Vec<Cmd> =
             keys.iter().map(|key| cmd("EXISTS").arg(&key[..]).take()).collect();
         let mut remove = cmd("DEL");
@@ -86,15 +108,14 @@ impl RemoteStore {
 
     /// How many keys there are, or begin with `prefix`.
     pub fn count(&mut self, prefix: Option<&[u8]>) -> Result<u64> {
-        let Some(prefix) = prefix else {
-            let reply = self.link.ask(&cmd("DBSIZE"), Effect::Reads)?;
-            return Ok(u64::try_from(integer("DBSIZE", &reply, self.link.name())?).unwrap_or(0));
-        };
-        let (mut pages, mut seen) = (Pages::of(Selection::of_prefix(prefix)), Seen::new());
-        let mut count = 0;
-        while let Some(keys) = pages.next(&mut self.link)? {
-            count += keys.iter().filter(|key| seen.is_new(key)).count() as u64;
-        }
+        let (mut count, mut seen) = (0, Seen::new());
+        at_each(&mut self.link, |link| {
+            count += match prefix {
+                Some(prefix) => count_prefix(link, prefix, &mut seen)?,
+                None => size(link)?,
+            };
+            Ok(Visit::Next)
+        })?;
         Ok(count)
     }
 
@@ -113,28 +134,48 @@ impl RemoteStore {
         each: &mut dyn FnMut(Record) -> Result<Flow>,
     ) -> Result<u64> {
         let times = if query.detail.has_expiry() { Some(self.times()?) } else { None };
-        let (mut pages, mut seen) = (Pages::of(Selection::of_prefix(query.prefix)), Seen::new());
-        let mut left_out = 0;
-        while let Some(mut keys) = pages.next(&mut self.link)? {
-            keys.retain(|key| seen.is_new(key));
-            let flow = if query.detail.has_values() {
-                visit_records(&mut self.link, keys, times, &mut |item| match item {
-                    Item::Record(record) => each(record),
-                    Item::OtherType(_) => {
-                        left_out += 1;
-                        Ok(Flow::Continue)
-                    }
-                    Item::Vanished => Ok(Flow::Continue),
-                })?
-            } else {
-                list_keys(&mut self.link, keys, times, each)?
-            };
-            if flow == Flow::Stop {
-                break;
+        let (mut left_out, mut seen) = (0, Seen::new());
+        at_each(&mut self.link, |link| {
+            let mut pages = Pages::of(Selection::of_prefix(query.prefix));
+            while let Some(mut keys) = pages.next(link)? {
+                keys.retain(|key| seen.is_new(key));
+                let flow = if query.detail.has_values() {
+                    visit_records(link, keys, times, &mut |item| match item {
+                        Item::Record(record) => each(record),
+                        Item::OtherType(_) => {
+                            left_out += 1;
+                            Ok(Flow::Continue)
+                        }
+                        Item::Vanished => Ok(Flow::Continue),
+                    })?
+                } else {
+                    list_keys(link, keys, times, each)?
+                };
+                if flow == Flow::Stop {
+                    return Ok(Visit::Last);
+                }
             }
-        }
+            Ok(Visit::Next)
+        })?;
         Ok(left_out)
     }
+}
+
+/// How many keys a server has.
+///
+/// # Errors
+/// As [`Link::ask`].
+pub fn size(link: &mut Link) -> Result<u64> {
+    let reply = link.ask(&cmd("DBSIZE"), Effect::Reads)?;
+    Ok(u64::try_from(integer("DBSIZE", &reply, link.name())?).unwrap_or(0))
+}
+
+fn count_prefix(link: &mut Link, prefix: &[u8], seen: &mut Seen) -> Result<u64> {
+    let (mut pages, mut count) = (Pages::of(Selection::of_prefix(prefix)), 0);
+    while let Some(keys) = pages.next(link)? {
+        count += keys.iter().filter(|key| seen.is_new(key)).count() as u64;
+    }
+    Ok(count)
 }
 
 fn list_keys(

@@ -6,7 +6,7 @@ use aryavarth::{KvStore, WriteBatch};
 
 use crate::failure::Result;
 use crate::formats::Operation;
-use crate::remote::RemoteIngest;
+use crate::remote::{ClusterIngest, RemoteIngest};
 
 /// Most batches under way in a directory: one sync serves many of them.
 const DIRECTORY_WINDOW: usize = 64;
@@ -23,10 +23,11 @@ pub struct Batch {
 impl Batch {
     /// Adds a write.
     pub fn add(&mut self, operation: Operation) {
-        self.bytes += match &operation {
-            Operation::Set { key, value, .. } => key.len() + value.len(),
-            Operation::Remove { key } => key.len(),
-        } as u64;
+        let value = match &operation {
+            Operation::Set { value, .. } => value.len(),
+            Operation::Remove { .. } => 0,
+        };
+        self.bytes += (operation.key().len() + value) as u64;
         self.operations.push(operation);
     }
 
@@ -81,6 +82,8 @@ pub enum Ingest {
     Directory(DirectoryIngest),
     /// Behind a server.
     Server(Box<RemoteIngest>),
+    /// In a cluster.
+    Cluster(Box<ClusterIngest>),
 }
 
 /// A store in a directory that is being filled.
@@ -100,6 +103,7 @@ impl Ingest {
         match self {
             Ingest::Directory(_) => DIRECTORY_WINDOW,
             Ingest::Server(_) => SERVER_WINDOW,
+            Ingest::Cluster(_) => 1,
         }
     }
 
@@ -107,6 +111,7 @@ impl Ingest {
     pub fn submit(&mut self, batch: Batch) {
         match self {
             Ingest::Server(server) => server.submit(&batch),
+            Ingest::Cluster(cluster) => cluster.submit(batch),
             Ingest::Directory(directory) => {
                 let (records, bytes) = (batch.len() as u64, batch.bytes());
                 let outcomes = directory.outcomes.0.clone();
@@ -123,7 +128,7 @@ impl Ingest {
     pub fn poll(&mut self) -> Option<Outcome> {
         match self {
             Ingest::Directory(directory) => directory.outcomes.1.try_recv().ok(),
-            Ingest::Server(_) => None,
+            Ingest::Server(_) | Ingest::Cluster(_) => None,
         }
     }
 
@@ -134,6 +139,7 @@ impl Ingest {
                 directory.outcomes.1.recv().expect("a sender is held right here")
             }
             Ingest::Server(server) => server.wait().expect("a batch is under way"),
+            Ingest::Cluster(cluster) => cluster.wait().expect("a batch is under way"),
         }
     }
 
@@ -144,7 +150,7 @@ impl Ingest {
     pub fn close(self) -> Result<()> {
         match self {
             Ingest::Directory(directory) => Ok(directory.store.close()?),
-            Ingest::Server(_) => Ok(()),
+            Ingest::Server(_) | Ingest::Cluster(_) => Ok(()),
         }
     }
 }

@@ -12,6 +12,7 @@
 #![allow(clippy::disallowed_methods, reason = "the tests look at files and clocks from outside")]
 
 mod client;
+mod commands;
 mod disks;
 mod faults;
 mod libraries;
