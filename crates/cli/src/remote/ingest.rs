@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use redis::{Cmd, cmd};
 
 use super::link::{Broken, Effect, Link};
+use super::replies::refusal;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::formats::Operation;
@@ -72,11 +73,16 @@ impl RemoteIngest {
             return Err(self.link.lost(&Broken::Closed, Effect::Writes));
         }
         let commands = usize::try_from(records).expect("as many as were in memory");
-        let answered = self.link.transacted(commands).map(drop);
-        if answered.as_ref().is_err_and(|failure| failure.is(Exit::OutcomeUnknown)) {
-            (self.broken, self.silent) = (true, true);
+        match self.link.executed(commands) {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(refusal(&error, self.link.name())),
+            Err(failure) => {
+                if failure.is(Exit::OutcomeUnknown) {
+                    (self.broken, self.silent) = (true, true);
+                }
+                Err(failure)
+            }
         }
-        answered
     }
 }
 

@@ -241,16 +241,11 @@ impl Link {
         }
     }
 
-    /// The replies to a transaction of this many commands that was sent.
+    /// The replies to a transaction of this many commands that was sent, or the error that it was answered with.
     ///
     /// # Errors
-    /// As [`transact`](Link::transact).
-    pub fn transacted(&mut self, commands: usize) -> Result<Vec<Value>> {
-        self.executed(commands)?.map_err(|error| refusal(&error, &self.name))
-    }
-
-    /// The same; or why none of them was done.
-    fn executed(
+    /// If no answer came; if one of the commands failed by itself.
+    pub(super) fn executed(
         &mut self,
         commands: usize,
     ) -> Result<std::result::Result<Vec<Value>, ServerError>> {

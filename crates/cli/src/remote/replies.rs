@@ -20,7 +20,11 @@ pub fn refusal(error: &ServerError, name: &str) -> Failure {
         "MISCONF" | "OOM" => Exit::DiskFull,
         "READONLY" => Exit::Fenced,
         "WRONGTYPE" => Exit::Input,
-        "LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" => Exit::Unreachable,
+        "LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "MOVED" => {
+            Exit::Unreachable
+        }
+        // The server's own word for it: the write was sent to others, and the leadership was lost.
+        "UNKNOWN" => Exit::OutcomeUnknown,
         _ => Exit::Refused,
     };
     let failure = Failure::new(exit, format!("{name} refused: {text}"));
@@ -29,6 +33,8 @@ pub fn refusal(error: &ServerError, name: &str) -> Failure {
             Exit::Refused,
             "log in with --password-file (and --user), or the variable ARYAVARTH_PASSWORD",
         ),
+        "MOVED" => failure
+            .hinted(Exit::Unreachable, "leaders of the cluster have changed meanwhile: try again"),
         "WRONGTYPE" => failure.hinted(Exit::Input, "only strings can be read and written here"),
         _ => failure,
     }

@@ -17,7 +17,7 @@ use redis::{ServerError, Value};
 
 use super::cluster::{Leaders, moved_to};
 use super::ingest::command;
-use super::link::{Broken, Effect, Link};
+use super::link::{Effect, Link};
 use super::replies::refusal;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -39,8 +39,25 @@ pub struct ClusterIngest {
 
 struct Sent {
     batch: Batch,
-    /// Of each link: why not all of its part was sent, if so.
-    failures: Vec<Option<Failure>>,
+    /// One for each link.
+    parts: Vec<Part>,
+}
+
+/// How it is with what was sent to one node.
+enum Part {
+    /// Its replies come, or have come. Why one of the writes was refused, if so.
+    Heard(Option<Failure>),
+    /// No more of them will come.
+    Lost(Failure),
+}
+
+impl Part {
+    fn failure(self) -> Option<Failure> {
+        match self {
+            Part::Heard(refused) => refused,
+            Part::Lost(failure) => Some(failure),
+        }
+    }
 }
 
 impl ClusterIngest {
@@ -65,21 +82,24 @@ impl ClusterIngest {
         }
         let send = |(link, packed): (&mut Link, Vec<u8>)| {
             let sent = if packed.is_empty() { Ok(()) } else { link.send(&packed) };
-            sent.err().map(|broken: Broken| link.lost(&broken, Effect::Writes))
+            match sent {
+                Ok(()) => Part::Heard(None),
+                Err(broken) => Part::Lost(link.lost(&broken, Effect::Writes)),
+            }
         };
-        let failures = self.links.iter_mut().zip(packed).map(send).collect();
-        self.sent = Some(Sent { batch, failures });
+        let parts = self.links.iter_mut().zip(packed).map(send).collect();
+        self.sent = Some(Sent { batch, parts });
     }
 
     /// Waits for the batch that was sent; none if it is answered.
     pub fn wait(&mut self) -> Option<Outcome> {
-        let Sent { batch, mut failures } = self.sent.take()?;
+        let Sent { batch, mut parts } = self.sent.take()?;
         let (records, bytes) = (batch.len() as u64, batch.bytes());
-        let postponed = self.read_replies(&batch, &mut failures);
+        let postponed = self.read_replies(&batch, &mut parts);
         if !postponed.is_empty() {
             self.learn();
         }
-        let result = match failures.into_iter().flatten().next() {
+        let result = match parts.into_iter().find_map(Part::failure) {
             Some(failure) => Err(failure),
             None => postponed.into_iter().try_for_each(|operation| self.insist(operation)),
         };
@@ -87,30 +107,23 @@ impl ClusterIngest {
     }
 
     /// What was not done, and can be.
-    fn read_replies<'b>(
-        &mut self,
-        batch: &'b Batch,
-        failures: &mut [Option<Failure>],
-    ) -> Vec<&'b Operation> {
+    fn read_replies<'b>(&mut self, batch: &'b Batch, parts: &mut [Part]) -> Vec<&'b Operation> {
         let (mut postponed, mut keys) = (Vec::new(), BTreeSet::new());
         for operation in batch.operations() {
             let owner = self.leaders.owner(operation.key());
-            if failures[owner].as_ref().is_some_and(|failure| failure.is(Exit::OutcomeUnknown)) {
-                // Nothing more is heard from there.
-                continue;
-            }
+            let Part::Heard(refused) = &mut parts[owner] else { continue };
             match self.links[owner].reply(Effect::Writes) {
                 Ok(Value::ServerError(error)) if passes(&error) => {
                     keys.insert(operation.key());
                     postponed.push(operation);
                 }
                 Ok(Value::ServerError(error)) => {
-                    failures[owner].get_or_insert(refusal(&error, self.links[owner].name()));
+                    refused.get_or_insert(refusal(&error, self.links[owner].name()));
                 }
                 // Else the earlier write of the key would be done after this one.
                 Ok(_) if keys.contains(operation.key()) => postponed.push(operation),
                 Ok(_) => {}
-                Err(failure) => failures[owner] = Some(failure),
+                Err(failure) => parts[owner] = Part::Lost(failure),
             }
         }
         postponed

@@ -206,6 +206,7 @@ fn refusals_have_their_codes() {
         ("NOPERM this user has no permissions", 14),
         ("ERR unknown command", 14),
         ("LOADING Redis is loading the dataset in memory", 13),
+        ("UNKNOWN the leadership was lost", 7),
     ] {
         let remote = Remote::new();
         remote.fake.fail("SET", 0, Fault::Refuses(reply));
@@ -213,6 +214,29 @@ fn refusals_have_their_codes() {
         remote.place.write("a.tsv", "k\tv\n");
         remote.run(&["import", "a.tsv"]).code(code).stderr(contains(reply));
     }
+}
+
+#[test]
+fn a_command_goes_where_the_keys_are_but_not_for_ever() {
+    let (one, other) = (Remote::new(), Remote::new());
+    // A node that knows no better.
+    let moved = format!("MOVED 1 {}", other.address).leak();
+    for command in ["SET", "GET", "MULTI", "EXISTS"] {
+        one.fake.fail(command, 0, Fault::Refuses(moved));
+    }
+    assert_eq!(one.text(&["set", "k", "v"]), "");
+    assert_eq!(one.text(&["get", "k"]), "v\n");
+    assert_eq!(one.text(&["cli", "get", "k"]), "v\n");
+    assert_eq!((one.fake.len(), other.fake.len()), (0, 1));
+    one.run(&["rm", "k"]).success();
+    assert_eq!(other.fake.len(), 0);
+    // Two that name each other.
+    let back = format!("MOVED 1 {}", one.address).leak();
+    other.fake.fail("SET", 0, Fault::Refuses(back));
+    one.run(&["set", "k", "v"])
+        .code(13)
+        .stderr(contains("refused: MOVED").and(contains("try again")));
+    one.run(&["cli", "set", "k", "v"]).code(1).stdout(contains("MOVED"));
 }
 
 #[test]
