@@ -22,9 +22,7 @@ use crate::failure::{Failure, Result, warn};
 use crate::formats::Operation;
 use crate::output::{Output, Style, counted};
 use crate::progress::{Progress, Unit};
-use crate::remote::{
-    Endpoint, Item, Link, Pages, Selection, Times, Visit, at_each, size, visit_records,
-};
+use crate::remote::{Endpoint, Item, Link, Pages, Selection, Times, at_each, size, visit_records};
 use crate::store::{Flow, Record};
 
 /// What was not copied, counted by why.
@@ -103,7 +101,7 @@ fn copy(
                 Ok(Flow::Continue)
             })?;
         }
-        Ok(Visit::Next)
+        Ok(Flow::Continue)
     })
 }
 

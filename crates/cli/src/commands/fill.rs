@@ -172,10 +172,7 @@ pub enum Unfit {
 impl Unfit {
     /// What is wrong with the write, if anything.
     pub fn of(operation: &Operation) -> Option<Unfit> {
-        let (key, value) = match operation {
-            Operation::Set { key, value, .. } => (key.len(), value.len()),
-            Operation::Remove { key } => (key.len(), 0),
-        };
+        let (key, value) = (operation.key().len(), operation.value().len());
         if !(MIN_KEY_LENGTH..=MAX_KEY_LENGTH).contains(&key) {
             Some(Unfit::Key(key))
         } else {

@@ -15,7 +15,7 @@ use redis::{PushKind, Value, cmd, pack_command};
 use super::complete::Commands;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::remote::{Broken, Effect, Endpoint, Link, Login, MOST_MOVES, NodeAddress, moved_to};
+use crate::remote::{Broken, Effect, Endpoint, Link, Login, Moves, NodeAddress};
 
 /// How often a wait for a reply looks whether the user still wants it.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -160,13 +160,12 @@ impl Session {
         words: &[Vec<u8>],
         show: &mut dyn FnMut(&Value, Stage) -> Result<()>,
     ) -> Result<End> {
-        let mut moves = 0;
+        let mut moves = Moves::default();
         loop {
-            match self.ask_here(words, moves, show)? {
+            match self.ask_here(words, &mut moves, show)? {
                 Asked::Ended(end) => return Ok(end),
                 Asked::Elsewhere(place) => self.go_to(&place)?,
             }
-            moves += 1;
         }
     }
 
@@ -180,7 +179,7 @@ impl Session {
     fn ask_here(
         &mut self,
         words: &[Vec<u8>],
-        moves: usize,
+        moves: &mut Moves,
         show: &mut dyn FnMut(&Value, Stage) -> Result<()>,
     ) -> Result<Asked> {
         let mut link = self.link.take().ok_or_else(|| {
@@ -198,9 +197,8 @@ impl Session {
                 Ok(value) => {
                     let is_message = is_message(&value);
                     if let Value::ServerError(error) = &value
-                        && let Some(place) = moved_to(error)
                         && !self.in_transaction
-                        && moves < MOST_MOVES
+                        && let Some(place) = moves.next(error)
                     {
                         return Ok(Asked::Elsewhere(place));
                     }

@@ -62,6 +62,14 @@ impl Operation {
             Operation::Set { key, .. } | Operation::Remove { key } => key,
         }
     }
+
+    /// What the key is given; of no bytes if it is taken away.
+    pub fn value(&self) -> &[u8] {
+        match self {
+            Operation::Set { value, .. } => value,
+            Operation::Remove { .. } => &[],
+        }
+    }
 }
 
 impl Format {

@@ -5,12 +5,20 @@
 //!                                    └─▶ MOVED slot host:port: nothing was done, ask there
 //! ```
 
+use std::time::Duration;
+
 use aryavarth_cluster::Slot;
 use redis::{ServerError, Value, cmd};
 
 use super::link::{Effect, Link};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
+use crate::store::Flow;
+
+/// How often a command is sent on to another node.
+const MOST_MOVES: usize = 5;
+/// Before that is done once more, after the second time: a new leader may not be known everywhere yet.
+const MOVING: Duration = Duration::from_millis(100);
 
 /// Where a node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +39,23 @@ pub fn moved_to(error: &ServerError) -> Option<NodeAddress> {
     Some(NodeAddress { host, port: port.parse().ok()? })
 }
 
+/// How often one command was sent on to another node.
+#[derive(Default)]
+pub struct Moves(usize);
+
+impl Moves {
+    /// Where a command is to be sent on to, as nothing was done where this error comes from. None if that is not what it
+    /// says, or too often: then two nodes name each other.
+    pub fn next(&mut self, error: &ServerError) -> Option<NodeAddress> {
+        let place = moved_to(error).filter(|_| self.0 < MOST_MOVES)?;
+        self.0 += 1;
+        if self.0 > 2 {
+            std::thread::sleep(MOVING);
+        }
+        Some(place)
+    }
+}
+
 /// The nodes that lead shards, and which slots each of them has.
 pub struct Leaders {
     places: Vec<NodeAddress>,
@@ -44,9 +69,8 @@ impl Leaders {
     /// # Errors
     /// [`Exit::Unreachable`] if some slots have no leader for now; as [`Link::ask`].
     pub fn of(link: &mut Link) -> Result<Option<Leaders>> {
-        let question = cmd("CLUSTER").arg("SLOTS").get_packed_command();
-        link.send(&question).map_err(|broken| link.lost(&broken, Effect::Reads))?;
-        let Value::Array(ranges) = link.reply(Effect::Reads)? else { return Ok(None) };
+        let reply = link.try_ask(cmd("CLUSTER").arg("SLOTS"), Effect::Reads)?;
+        let Value::Array(ranges) = reply else { return Ok(None) };
         let mut leaders = Leaders { places: Vec::new(), owners: Vec::new() };
         let mut owners = vec![None; usize::from(Slot::COUNT)];
         for (first, last, place) in ranges.iter().filter_map(range) {
@@ -89,24 +113,15 @@ impl Leaders {
 ///
 /// # Errors
 /// As [`Leaders::of`] and [`Link::ask`]; what `visit` gives.
-pub fn at_each(link: &mut Link, mut visit: impl FnMut(&mut Link) -> Result<Visit>) -> Result<()> {
+pub fn at_each(link: &mut Link, mut visit: impl FnMut(&mut Link) -> Result<Flow>) -> Result<()> {
     let Some(leaders) = Leaders::of(link)? else { return visit(link).map(drop) };
     for place in leaders.places() {
         link.go_to(place)?;
-        if visit(link)? == Visit::Last {
+        if visit(link)? == Flow::Stop {
             break;
         }
     }
     Ok(())
-}
-
-/// Whether to go on to the next node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Visit {
-    /// If there is one.
-    Next,
-    /// No.
-    Last,
 }
 
 /// A range of slots and its leader.

@@ -5,17 +5,12 @@ use std::time::Duration;
 
 use redis::{Cmd, Parser, ServerError, Value, cmd};
 
-use super::cluster::{NodeAddress, moved_to};
+use super::cluster::{Moves, NodeAddress};
 use super::endpoint::{Endpoint, Login};
 use super::replies::{refusal, unexpected};
 use super::wire::Wire;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-
-/// How often it is followed that keys are elsewhere. More often, two nodes name each other.
-pub const MOST_MOVES: usize = 5;
-/// Before that is followed once more, after the second time: a new leader may not be known everywhere yet.
-const MOVING: Duration = Duration::from_millis(100);
 
 /// What a command does if the server has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,28 +166,30 @@ impl Link {
     /// # Errors
     /// What [`refusal`] makes of an error reply; [`lost`](Link::lost).
     pub fn ask(&mut self, command: &Cmd, effect: Effect) -> Result<Value> {
-        let packed = command.get_packed_command();
-        let mut moves = 0;
+        let mut moves = Moves::default();
         loop {
-            self.send(&packed).map_err(|broken| self.lost(&broken, Effect::Reads))?;
-            match self.reply(effect)? {
+            match self.try_ask(command, effect)? {
                 Value::ServerError(error) => self.follow(&error, &mut moves)?,
                 value => return Ok(value),
             }
         }
     }
 
-    /// Goes where an error reply says that the keys are, as nothing was done here.
-    fn follow(&mut self, error: &ServerError, moves: &mut usize) -> Result<()> {
-        match moved_to(error) {
-            Some(place) if *moves < MOST_MOVES => {
-                *moves += 1;
-                if *moves > 2 {
-                    std::thread::sleep(MOVING);
-                }
-                self.go_to(&place)
-            }
-            _ => Err(refusal(error, &self.name)),
+    /// Asks one command and gives its reply, which may be an error reply.
+    ///
+    /// # Errors
+    /// [`lost`](Link::lost).
+    pub fn try_ask(&mut self, command: &Cmd, effect: Effect) -> Result<Value> {
+        self.send(&command.get_packed_command())
+            .map_err(|broken| self.lost(&broken, Effect::Reads))?;
+        self.reply(effect)
+    }
+
+    /// Goes where an error reply says that the keys are.
+    fn follow(&mut self, error: &ServerError, moves: &mut Moves) -> Result<()> {
+        match moves.next(error) {
+            Some(place) => self.go_to(&place),
+            None => Err(refusal(error, &self.name)),
         }
     }
 
@@ -231,7 +228,7 @@ impl Link {
             command.write_packed_command(&mut packed);
         }
         cmd("EXEC").write_packed_command(&mut packed);
-        let mut moves = 0;
+        let mut moves = Moves::default();
         loop {
             self.send(&packed).map_err(|broken| self.lost(&broken, Effect::Reads))?;
             match self.executed(commands.len())? {

@@ -23,10 +23,10 @@ mod store;
 mod wire;
 
 pub use address::Address;
-pub use cluster::{NodeAddress, Visit, at_each, moved_to};
+pub use cluster::{Moves, NodeAddress, at_each};
 pub use endpoint::{Endpoint, Login, warn_of_password};
 pub use ingest::RemoteIngest;
-pub use link::{Broken, Effect, Link, MOST_MOVES};
+pub use link::{Broken, Effect, Link};
 pub use replies::error_text;
 pub use scan::{Item, Pages, Selection, Times, visit_records};
 pub use spread::ClusterIngest;

@@ -134,9 +134,7 @@ impl Times {
     /// If the connection breaks.
     pub fn of(link: &mut Link) -> Result<Times> {
         let probe = Times::Instants.command(b"aryavarth");
-        link.send(&probe.get_packed_command())
-            .map_err(|broken| link.lost(&broken, Effect::Reads))?;
-        match link.reply(Effect::Reads)? {
+        match link.try_ask(&probe, Effect::Reads)? {
             Value::ServerError(error) if error_text(&error).contains("unknown command") => {
                 Ok(Times::Remaining)
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aryavarth_cluster::Slot;
 use redis::{Cmd, Value, cmd};
 
-use super::cluster::{Leaders, Visit, at_each};
+use super::cluster::{Leaders, at_each};
 use super::link::{Effect, Link};
 use super::replies::{bytes, integer, unexpected};
 use super::scan::{Item, Lasting, Pages, Seen, Selection, Times, visit_records};
@@ -114,7 +114,7 @@ impl RemoteStore {
                 Some(prefix) => count_prefix(link, prefix, &mut seen)?,
                 None => size(link)?,
             };
-            Ok(Visit::Next)
+            Ok(Flow::Continue)
         })?;
         Ok(count)
     }
@@ -152,10 +152,10 @@ impl RemoteStore {
                     list_keys(link, keys, times, each)?
                 };
                 if flow == Flow::Stop {
-                    return Ok(Visit::Last);
+                    return Ok(Flow::Stop);
                 }
             }
-            Ok(Visit::Next)
+            Ok(Flow::Continue)
         })?;
         Ok(left_out)
     }

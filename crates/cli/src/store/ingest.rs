@@ -23,11 +23,7 @@ pub struct Batch {
 impl Batch {
     /// Adds a write.
     pub fn add(&mut self, operation: Operation) {
-        let value = match &operation {
-            Operation::Set { value, .. } => value.len(),
-            Operation::Remove { .. } => 0,
-        };
-        self.bytes += (operation.key().len() + value) as u64;
+        self.bytes += (operation.key().len() + operation.value().len()) as u64;
         self.operations.push(operation);
     }
 

@@ -2,25 +2,14 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use crate::nodes::Cluster;
 
-fn command(cluster: &Cluster, node: usize, words: &[&str]) -> Command {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin!("aryavarth"));
-    command
-        .args(["--addr", cluster.address(node)])
-        .args(words)
-        .env_remove("ARYAVARTH_ADDR")
-        .env_remove("ARYAVARTH_DIR")
-        .stdin(Stdio::null());
-    command
-}
-
 /// What a command prints, if it succeeds.
 fn print(cluster: &Cluster, node: usize, words: &[&str]) -> String {
-    let output = command(cluster, node, words).output().unwrap();
+    let output = cluster.command(node, words).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{words:?}: {errors}");
     String::from_utf8(output.stdout).unwrap()
@@ -28,7 +17,7 @@ fn print(cluster: &Cluster, node: usize, words: &[&str]) -> String {
 
 /// What the prompt prints for lines that are piped into it.
 fn converse(cluster: &Cluster, node: usize, lines: &str) -> String {
-    let mut command = command(cluster, node, &["cli"]);
+    let mut command = cluster.command(node, &["cli"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
@@ -69,7 +58,7 @@ fn a_command_finds_its_keys_whichever_node_it_is_sent_to() {
     print(&cluster, 2, &words);
     assert_eq!(print(&cluster, 1, &["count"]).trim(), "7");
     // One of them is not there any more, the other goes.
-    let output = command(&cluster, 0, &["rm", "key:0", "key:6"]).output().unwrap();
+    let output = cluster.command(0, &["rm", "key:0", "key:6"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("key:0"));
     let said = converse(&cluster, 0, "SET a 1\nINCR b\nINCR b\nGET a\nGET key:7\nDEL a\n");
@@ -78,7 +67,7 @@ fn a_command_finds_its_keys_whichever_node_it_is_sent_to() {
 
 fn import(cluster: &Cluster, node: usize, file: &Path) -> Child {
     let words = ["import", "--batch", "200", file.to_str().unwrap()];
-    command(cluster, node, &words).stderr(Stdio::piped()).spawn().unwrap()
+    cluster.command(node, &words).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 #[test]

@@ -275,17 +275,21 @@ impl Cluster {
         nodes.iter().find(|node| node["myself"] == true).unwrap()["id"].as_u64().unwrap()
     }
 
-    /// Runs `aryavarth cluster …` as an operator, by way of a node: its exit code, and what it said.
-    pub fn operate(&self, node: usize, words: &[&str]) -> (Option<i32>, String) {
-        let output = Command::new(assert_cmd::cargo::cargo_bin!("aryavarth"))
-            .arg("cluster")
-            .args(words)
+    /// `aryavarth …` with the address of a node.
+    pub fn command(&self, node: usize, words: &[&str]) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("aryavarth"));
+        command
             .args(["--addr", self.address(node)])
+            .args(words)
             .env_remove("ARYAVARTH_ADDR")
             .env_remove("ARYAVARTH_DIR")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `aryavarth cluster …` as an operator, by way of a node: its exit code, and what it said.
+    pub fn operate(&self, node: usize, words: &[&str]) -> (Option<i32>, String) {
+        let output = self.command(node, &[&["cluster"], words].concat()).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8_lossy(&said).into_owned())
     }
